@@ -1,0 +1,1 @@
+"""Triptych: one services.yaml becomes three repositories and keeps them in step."""
