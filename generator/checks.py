@@ -1,0 +1,266 @@
+"""What one value of a spec says of another: references, collisions, and the length of derived names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from generator import names, resolve
+from generator.document import Path_
+from generator.models import Defaults, Environment, Platform, Service, ServiceOverride, Spec, Team
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault at a path of the spec; `at_key` points at the key instead of its value."""
+
+    path: Path_
+    message: str
+    at_key: bool = False
+
+
+@dataclass
+class Draft:
+    """The parts of a spec that are well-formed by themselves, by their index in the file.
+
+    A reference to a part that is there but faulty is no second fault, so the known names come from the raw file.
+    """
+
+    platform: Platform | None = None
+    environments: dict[int, Environment] = field(default_factory=dict)
+    teams: dict[int, Team] = field(default_factory=dict)
+    defaults: Defaults = field(default_factory=Defaults)
+    services: dict[int, Service] = field(default_factory=dict)
+    environment_names: list[str] = field(default_factory=list)
+    team_names: list[str] = field(default_factory=list)
+    service_names: list[str] = field(default_factory=list)
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """Return a hint that names the allowed spelling nearest to `word`, or all of them."""
+    choices = list(allowed)
+    matches = get_close_matches(word, choices, n=1, cutoff=0.6) or get_close_matches(
+        word.lower(), [choice for choice in choices if choice.lower() == word.lower()], n=1, cutoff=0
+    )
+    if matches:
+        return f"; did you mean `{matches[0]}`?"
+    if not choices:
+        return ""
+    shown = ", ".join(f"`{choice}`" for choice in choices[:12])
+    return f"; there are {shown}{' and more' if len(choices) > 12 else ''}"
+
+
+def check(draft: Draft) -> Iterator[Fault]:
+    """Yield every fault between the parts of `draft`."""
+    yield from _unique("environments", draft.environments, "environment")
+    yield from _unique("teams", draft.teams, "team")
+    yield from _unique("services", draft.services, "service")
+    yield from _reserved(draft)
+    yield from _repositories(draft)
+    yield from _branches(draft)
+    yield from _references(draft)
+    yield from _lengths(draft)
+    yield from _sizes(draft)
+    yield from _secrets(draft)
+    yield from _routes(draft)
+
+
+def _unique(
+    section: str, parts: dict[int, Environment] | dict[int, Team] | dict[int, Service], what: str
+) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+    for index, part in parts.items():
+        first = seen.setdefault(part.name, index)
+        if first != index:
+            yield Fault(
+                (section, index, "name"), f"the {what} `{part.name}` is there already as {section}[{first}]; rename one"
+            )
+
+
+def _reserved(draft: Draft) -> Iterator[Fault]:
+    for index, service in draft.services.items():
+        if service.name in names.RESERVED_SERVICES:
+            yield Fault(
+                ("services", index, "name"),
+                f"`{service.name}` is reserved: a part of the generated repositories has that name; choose another",
+            )
+    for index, environment in draft.environments.items():
+        if environment.name in names.RESERVED_ENVIRONMENTS:
+            yield Fault(
+                ("environments", index, "name"),
+                f"`{environment.name}` is reserved: a part of the generated repositories has that name; choose another",
+            )
+
+
+def _repositories(draft: Draft) -> Iterator[Fault]:
+    if draft.platform is None:
+        return
+    github = draft.platform.github
+    seen: dict[str, str] = {}
+    for key, name in (("appRepo", github.app_repo), ("ciRepo", github.ci_repo), ("cdRepo", github.cd_repo)):
+        # GitHub and some file systems do not tell capitals from small letters.
+        first = seen.setdefault(name.lower(), key)
+        if first != key:
+            yield Fault(("platform", "github", key), f"`{name}` is the name of {first} too; the three must differ")
+        if name.lower().endswith((".git", ".wiki")):
+            yield Fault(("platform", "github", key), f"GitHub allows no repository called `{name}`; drop the ending")
+
+
+def _branches(draft: Draft) -> Iterator[Fault]:
+    branches: dict[int, str] = {}
+    ordered = [draft.environments[index] for index in sorted(draft.environments)]
+    for position, index in enumerate(sorted(draft.environments)):
+        branches[index] = resolve.branch_of(ordered, position)
+    for index, branch in branches.items():
+        if ".." in branch or branch.endswith((".", ".lock")) or ".lock/" in branch:
+            yield Fault(("environments", index, "branch"), f"git allows no branch called `{branch}`")
+        for other in branches.values():
+            if other.startswith(f"{branch}/"):
+                yield Fault(
+                    ("environments", index, "branch"),
+                    f"git cannot hold the branches `{branch}` and `{other}` side by side; rename one",
+                )
+
+
+def _references(draft: Draft) -> Iterator[Fault]:
+    def missing(path: Path_, what: str, name: str, known: Sequence[str], *, at_key: bool = False) -> Iterator[Fault]:
+        if name not in known:
+            where = f"; list it under `{what}s`" if not known else nearest(name, known)
+            yield Fault(path, f"there is no {what} `{name}`{where}", at_key)
+
+    if draft.platform and draft.platform.team:
+        yield from missing(("platform", "team"), "team", draft.platform.team, draft.team_names)
+    for index, environment in draft.environments.items():
+        for position, approver in enumerate(environment.approvers):
+            yield from missing(("environments", index, "approvers", position), "team", approver, draft.team_names)
+    for index, service in draft.services.items():
+        here: Path_ = ("services", index)
+        if service.team:
+            yield from missing((*here, "team"), "team", service.team, draft.team_names)
+        for position, dependency in enumerate(service.depends_on):
+            path = (*here, "dependsOn", position)
+            if dependency == service.name:
+                yield Fault(path, f"`{service.name}` depends on itself; remove it")
+            elif dependency in service.depends_on[:position]:
+                yield Fault(path, f"`{dependency}` is listed twice; remove one")
+            else:
+                yield from missing(path, "service", dependency, draft.service_names)
+        for name in service.environments:
+            path = (*here, "environments", name)
+            yield from missing(path, "environment", name, draft.environment_names, at_key=True)
+
+
+def _lengths(draft: Draft) -> Iterator[Fault]:
+    def too_long(path: Path_, derived: names.DerivedName, **parts: str) -> Iterator[Fault]:
+        name = derived.form.format(**parts)
+        if len(name) > derived.limit:
+            yield Fault(
+                path,
+                f"too long: the {derived.what} `{name}` has {len(name)} characters, Kubernetes allows {derived.limit}; "
+                f"shorten it by {len(name) - derived.limit}",
+            )
+
+    longest = max((part.name for part in draft.environments.values()), key=len, default="")
+    for index, service in draft.services.items():
+        path: Path_ = ("services", index, "name")
+        faults = [
+            fault for derived in names.DERIVED_OF_SERVICE for fault in too_long(path, derived, service=service.name)
+        ] or [
+            fault
+            for derived in names.DERIVED_OF_SERVICE_AND_ENVIRONMENT
+            for fault in too_long(path, derived, service=service.name, environment=longest)
+        ]
+        yield from faults[:1]
+    if draft.platform is None:
+        return
+    for index, environment in draft.environments.items():
+        path = ("environments", index, "name")
+        for derived in names.DERIVED_OF_ENVIRONMENT:
+            yield from too_long(path, derived, platform=draft.platform.name, environment=environment.name)
+        namespace = f"{draft.platform.name}-{environment.name}"
+        if namespace in names.RESERVED_NAMESPACES:
+            yield Fault(path, f"the namespace `{namespace}` belongs to Kubernetes; rename the platform or environment")
+
+
+def _sizes(draft: Draft) -> Iterator[Fault]:
+    defaults = (draft.defaults.autoscaling, draft.defaults.resources)
+    yield from _size(("defaults",), resolve.sizing(defaults), draft.defaults)
+    for index, service in draft.services.items():
+        own = (service.autoscaling, service.resources)
+        here: Path_ = ("services", index)
+        yield from _size(here, resolve.sizing(defaults, own), service)
+        for name, override in service.environments.items():
+            layers = (defaults, own, (override.autoscaling, override.resources))
+            yield from _size((*here, "environments", name), resolve.sizing(*layers), override)
+
+
+def _size(here: Path_, size: resolve.Sizing, stated: Defaults | Service | ServiceOverride) -> Iterator[Fault]:
+    """Yield the faults of a size to which `stated` adds something; what it inherits was told where it stands."""
+    low, high = size.autoscaling.min, size.autoscaling.max
+    stated_bounds = [key for key in ("min", "max") if getattr(stated.autoscaling, key) is not None]
+    if low is not None and high is not None and low > high and stated_bounds:
+        yield Fault(
+            (*here, "autoscaling", stated_bounds[0]),
+            f"min is {low} and max is {high} here; min may not be greater than max",
+        )
+    for kind in ("cpu", "memory"):
+        request, limit = getattr(size.requests, kind), getattr(size.limits, kind)
+        sides = [side for side in ("requests", "limits") if getattr(getattr(stated.resources, side), kind) is not None]
+        if not sides:
+            continue
+        if names.amount(limit) == 0:
+            yield Fault((*here, "resources", "limits", kind), f"a limit of {limit} lets nothing run; raise it")
+        elif names.amount(request) > names.amount(limit):
+            yield Fault(
+                (*here, "resources", sides[0], kind),
+                f"the request of {request} is greater than the limit of {limit} here; lower it or raise the limit",
+            )
+
+
+def _secrets(draft: Draft) -> Iterator[Fault]:
+    for index, service in draft.services.items():
+        seen: dict[str, int] = {}
+        for position, secret in enumerate(service.secrets):
+            if seen.setdefault(secret.name, position) != position:
+                yield Fault(("services", index, "secrets", position, "name"), f"`{secret.name}` is set twice")
+
+
+def _routes(draft: Draft) -> Iterator[Fault]:
+    platform = draft.platform
+    if platform is None or not draft.environments:
+        return
+    ordered = [draft.environments[index] for index in sorted(draft.environments)]
+    spec = Spec.model_construct(platform=platform, environments=ordered)
+    taken: dict[tuple[str, str, str], int] = {}
+    for index, service in draft.services.items():
+        told: set[str] = set()
+        for environment in ordered:
+            route = resolve.route_of(service, environment.name)
+            if route is None:
+                continue
+            place: Path_ = ("services", index, "route")
+            override = service.environments.get(environment.name)
+            if service.route is None or (override and override.route):
+                place = ("services", index, "environments", environment.name, "route")
+            host = resolve.host(spec, service, route, environment.name)
+            path = resolve.route_path(service, route, environment.name)
+            if host is None:
+                message = "the route needs a host: set `platform.domain`, or `host` here"
+            elif len(host) > names.MAX_HOST:
+                message = f"the host `{host}` has more than {names.MAX_HOST} characters"
+            elif any(len(label) > names.MAX_LABEL for label in host.split(".")):
+                message = f"a part of the host `{host}` has more than {names.MAX_LABEL} characters"
+            elif ".." in path or "//" in path:
+                message = f"the path `{path}` may not hold `..` or `//`"
+            else:
+                other = taken.setdefault((environment.name, host, path.rstrip("/")), index)
+                if other == index:
+                    continue
+                message = (
+                    f"{host}{path} belongs to `{draft.services[other].name}` already in {environment.name}; "
+                    "give one of them another host or path"
+                )
+            if message not in told and not (told and place == ("services", index, "route")):
+                yield Fault(place, message)
+            told.add(message)

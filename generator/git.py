@@ -1,0 +1,244 @@
+"""Run git. All of the project's git commands go through here.
+
+Settings of the user's machine must not change what is generated, so `SETTINGS` overrides the ones that would,
+for Triptych's own git processes and for those that Copier starts.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from generator.errors import GitError
+
+Tree = dict[str, tuple[str, str]]
+"""Path of each file with its mode and blob id."""
+
+SETTINGS = {
+    "advice.detachedHead": "false",
+    "apply.ignoreWhitespace": "no",
+    "apply.whitespace": "nowarn",
+    "commit.gpgSign": "false",
+    "core.abbrev": "12",
+    "core.attributesFile": os.devnull,
+    "core.autocrlf": "false",
+    "core.excludesFile": os.devnull,
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.safecrlf": "false",
+    "diff.mnemonicPrefix": "false",
+    "diff.noprefix": "false",
+    "gc.auto": "0",
+    "init.defaultBranch": "main",
+    "init.templateDir": "",
+    "maintenance.auto": "false",
+    "merge.conflictStyle": "merge",
+    "status.showUntrackedFiles": "normal",
+}
+
+# A hook, or a script around Triptych, may run with these set; they would redirect every git command.
+_REDIRECTIONS = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a commit is by.
+
+    Attributes:
+        name: Name of the author.
+        email: Address of the author.
+        known: Whether the machine has an identity; if not, this is the neutral one.
+    """
+
+    name: str
+    email: str
+    known: bool = True
+
+
+NEUTRAL = Identity("Triptych", "triptych@triptych.invalid", known=False)
+
+
+def settings_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that give git `settings`, after those already there."""
+    count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    variables = {"GIT_CONFIG_COUNT": str(count + len(settings))}
+    for number, (key, value) in enumerate(settings.items(), start=count):
+        variables[f"GIT_CONFIG_KEY_{number}"] = key
+        variables[f"GIT_CONFIG_VALUE_{number}"] = value
+    return variables
+
+
+def environment(settings: Mapping[str, str] = SETTINGS) -> dict[str, str]:
+    """Return the environment of a git process: the machine's, without redirections, with `settings`."""
+    machine = {key: value for key, value in os.environ.items() if key not in _REDIRECTIONS}
+    return machine | settings_environment(settings) | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def git(
+    folder: Path | None,
+    *arguments: str,
+    stdin: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] = SETTINGS,
+) -> str:
+    """Run git in `folder` and return what it prints.
+
+    Args:
+        folder: Where to run; None for anywhere.
+        arguments: The subcommand and its arguments.
+        stdin: Text for its standard input.
+        variables: Further environment variables.
+        settings: Git settings that override the machine's.
+
+    Raises:
+        GitError: git is missing or fails; the text is what git said.
+    """
+    try:
+        process = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env=environment(settings) | dict(variables or {}),
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            check=False,
+        )
+    except FileNotFoundError:
+        if folder is not None and not folder.is_dir():
+            raise GitError(f"{folder} is not a folder.") from None
+        raise GitError("git is not installed, or not on PATH. Install git 2.30 or newer.") from None
+    if process.returncode:
+        said = process.stderr.strip() or process.stdout.strip() or f"exit code {process.returncode}"
+        raise GitError(f"git {arguments[0]} failed in {folder or 'no folder'}: {said}")
+    return process.stdout
+
+
+def succeeds(folder: Path, *arguments: str) -> bool:
+    """Tell whether a git command ends well."""
+    try:
+        git(folder, *arguments)
+    except GitError:
+        return False
+    return True
+
+
+def is_repository(folder: Path) -> bool:
+    """Tell whether `folder` is the top of a git repository with a work tree."""
+    try:
+        top = git(folder, "rev-parse", "--show-toplevel").strip()
+    except GitError:
+        return False
+    return Path(top).resolve() == folder.resolve()
+
+
+def git_folder(folder: Path) -> Path:
+    """Return where the repository at `folder` keeps its own files."""
+    return folder / git(folder, "rev-parse", "--git-dir").strip()
+
+
+def head(folder: Path) -> str:
+    """Return the id of the commit that is checked out."""
+    return git(folder, "rev-parse", "HEAD").strip()
+
+
+def current_branch(folder: Path) -> str | None:
+    """Return the branch that is checked out, or None where HEAD is detached."""
+    return git(folder, "branch", "--show-current").strip() or None
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Return the files in the work tree that are changed or untracked, ignored ones left out."""
+    # The user's own ignore rules count here: what they ignore is not a change of theirs.
+    settings = {key: value for key, value in SETTINGS.items() if key not in {"core.excludesFile", "core.autocrlf"}}
+    status = git(folder, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", settings=settings)
+    return [entry[3:] for entry in status.split("\0") if entry]
+
+
+def tree(folder: Path, commit: str = "HEAD") -> Tree:
+    """Return the files of a commit."""
+    return dict(_entries(git(folder, "ls-tree", "-r", "-z", commit), kind_at=1, id_at=2))
+
+
+def tree_of_folder(repository: Path, folder: Path, index: Path) -> Tree:
+    """Return the files of a plain `folder`, with ids as `repository` would store them.
+
+    Args:
+        repository: The repository that stores the contents.
+        folder: The folder to read; ignore rules are not applied.
+        index: A file, not there yet, for git to work with.
+    """
+    variables = {"GIT_INDEX_FILE": str(index)}
+    own = str(git_folder(repository).resolve())
+    git(folder, f"--git-dir={own}", "--work-tree=.", "add", "--all", "--force", ".", variables=variables)
+    listing = git(folder, f"--git-dir={own}", "ls-files", "--stage", "-z", variables=variables)
+    return dict(_entries(listing, kind_at=None, id_at=1))
+
+
+def unmerged_files(folder: Path) -> list[str]:
+    """Return the files whose merge is not settled in the index."""
+    listing = git(folder, "ls-files", "--unmerged", "-z")
+    return sorted({entry.partition("\t")[2] for entry in listing.split("\0") if entry})
+
+
+def commit_all(folder: Path, message: str, identity: Identity, *, sign: bool = False) -> str:
+    """Commit everything in `folder`, ignored files as well, and return the commit's id."""
+    git(folder, "add", "--all", "--force")
+    settings = SETTINGS if not sign else {key: value for key, value in SETTINGS.items() if key != "commit.gpgSign"}
+    git(
+        folder,
+        "commit",
+        "--quiet",
+        "--no-verify",
+        "--allow-empty",
+        "--file=-",
+        stdin=message,
+        variables={
+            "GIT_AUTHOR_NAME": identity.name,
+            "GIT_AUTHOR_EMAIL": identity.email,
+            "GIT_COMMITTER_NAME": identity.name,
+            "GIT_COMMITTER_EMAIL": identity.email,
+        },
+        settings=settings,
+    )
+    return head(folder)
+
+
+def identity(folder: Path) -> Identity:
+    """Return the user's identity as git in `folder` would use it, or the neutral one where there is none."""
+
+    def setting(key: str) -> str:
+        try:
+            return git(folder, "config", "--get", key).strip()
+        except GitError:
+            return ""
+
+    name = os.environ.get("GIT_AUTHOR_NAME") or setting("author.name") or setting("user.name")
+    email = (
+        os.environ.get("GIT_AUTHOR_EMAIL")
+        or setting("author.email")
+        or setting("user.email")
+        or os.environ.get("EMAIL", "")
+    )
+    return Identity(name, email) if name and email else NEUTRAL
+
+
+def _entries(listing: str, *, kind_at: int | None, id_at: int) -> Iterator[tuple[str, tuple[str, str]]]:
+    for entry in listing.split("\0"):
+        if entry:
+            meta, _, path = entry.partition("\t")
+            fields = meta.split()
+            if kind_at is None or fields[kind_at] == "blob":
+                yield path, (fields[0], fields[id_at])

@@ -1,0 +1,281 @@
+"""The spec: types, defaults, descriptions, and bounds, said once.
+
+JSON Schema, documentation, and error messages come from these models. What one value says of another
+is checked in `generator.checks`; defaults that depend on other values are filled in by `generator.resolve`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from generator import names
+
+API_VERSION = "triptych/v1"
+
+
+class Model(BaseModel):
+    """Base of all parts of the spec: camelCase keys, nothing unknown, no silent conversion."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+
+def _number_as_text(value: Any) -> Any:
+    """Take `cpu: 1` as "1": Kubernetes' users write quantities with and without quotes."""
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+Label = Annotated[str, Field(pattern=names.LABEL, max_length=names.MAX_LABEL)]
+Text = Annotated[str, Field(pattern=names.TEXT, max_length=names.MAX_TEXT)]
+Host = Annotated[str, Field(pattern=names.HOST, max_length=names.MAX_HOST)]
+Repository = Annotated[str, Field(pattern=names.REPOSITORY, max_length=names.MAX_REPOSITORY)]
+Port = Annotated[int, Field(ge=1024, le=65535)]
+Cpu = Annotated[
+    str,
+    BeforeValidator(_number_as_text, json_schema_input_type=str | int | float),
+    Field(pattern=names.CPU, max_length=12, examples=["500m", "1"]),
+]
+Memory = Annotated[
+    str,
+    BeforeValidator(_number_as_text, json_schema_input_type=str | int),
+    Field(pattern=names.MEMORY, max_length=16, examples=["256Mi", "1Gi"]),
+]
+Rollout = Literal["rolling", "canary", "blueGreen"]
+Deploy = Literal["automatic", "pull-request", "approval"]
+Language = Literal["python"]
+
+
+class GitHub(Model):
+    """Where the three repositories live."""
+
+    organization: Annotated[
+        str, Field(pattern=names.ORGANIZATION, max_length=names.MAX_ORGANIZATION, examples=["acme"])
+    ]
+    """The GitHub organization that owns the repositories."""
+    app_repo: Repository = "app-repo"
+    """Name of the repository with the application code."""
+    ci_repo: Repository = "ci-repo"
+    """Name of the repository with the build automation."""
+    cd_repo: Repository = "cd-repo"
+    """Name of the repository with the deployment state."""
+
+
+class Runners(Model):
+    """Where pipelines run."""
+
+    kind: Literal["github-hosted", "self-hosted"] = "github-hosted"
+    """GitHub's own machines, or an actions-runner-controller scale set of yours."""
+    label: Annotated[str, Field(pattern=names.RUNNER_LABEL, max_length=100)] | None = None
+    """Label of `runs-on`. Default: ubuntu-24.04, or `<platform>-runners` for self-hosted runners."""
+
+
+class Platform(Model):
+    """The platform as a whole."""
+
+    name: Annotated[Label, Field(examples=["acme"])]
+    """Short name; the namespaces are called `<name>-<environment>`."""
+    github: GitHub
+    """Where the three repositories live."""
+    description: Text = ""
+    """One line for people."""
+    domain: Annotated[Host, Field(examples=["acme.example"])] | None = None
+    """DNS domain of the platform; needed when a service has a route without a host of its own."""
+    image_registry: (
+        Annotated[str, Field(pattern=names.IMAGE_REGISTRY, max_length=200, examples=["ghcr.io/acme"])] | None
+    ) = None
+    """Where images are pushed: `<imageRegistry>/<service>`. Default: ghcr.io/<organization>."""
+    runners: Runners = Runners()
+    """Where pipelines run."""
+    team: Label | None = None
+    """The team that owns what belongs to no service. Default: the team called `platform`, if there is one."""
+
+
+class Scanning(Model):
+    """Scanners of the pipeline; each is a gate that fails closed."""
+
+    trivy: bool = True
+    """Scan images for vulnerabilities with Trivy."""
+    snyk: bool = False
+    """Scan dependencies with Snyk; needs an account."""
+    sonarqube: bool = False
+    """Check code quality with SonarQube; needs a server."""
+
+
+class Features(Model):
+    """Switches of the platform's parts."""
+
+    scanning: Scanning = Scanning()
+    """Scanners of the pipeline."""
+
+
+class Team(Model):
+    """A team that owns services or approves deployments."""
+
+    name: Annotated[Label, Field(examples=["payments"])]
+    """Name that services and environments refer to."""
+    github: Annotated[str, Field(pattern=names.GITHUB_TEAM, max_length=200, examples=["@acme/payments"])] | None = None
+    """The team's handle on GitHub. Default: `@<organization>/<name>`."""
+
+
+class Autoscaling(Model):
+    """Horizontal autoscaling by CPU."""
+
+    min: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Least number of pods. Default: 2."""
+    max: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Greatest number of pods. Default: 10."""
+    cpu: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Target of CPU use, in percent of the request. Default: 70."""
+
+
+class ResourceAmounts(Model):
+    """CPU and memory of one pod."""
+
+    cpu: Cpu | None = None
+    """Cores."""
+    memory: Memory | None = None
+    """Bytes."""
+
+
+class Resources(Model):
+    """What a pod asks for and may use."""
+
+    requests: ResourceAmounts = ResourceAmounts()
+    """What the scheduler sets aside. Default: cpu 100m, memory 128Mi, or the limit where that is less."""
+    limits: ResourceAmounts = ResourceAmounts()
+    """What a pod may use at most. Default: cpu 500m, memory 256Mi."""
+
+
+class Defaults(Model):
+    """Values of every service that says nothing else."""
+
+    port: Port = 8080
+    """Port on which services listen."""
+    autoscaling: Autoscaling = Autoscaling()
+    """Horizontal autoscaling by CPU."""
+    resources: Resources = Resources()
+    """What a pod asks for and may use."""
+    rollout: Rollout = "rolling"
+    """How a new version replaces the old one."""
+
+
+class Environment(Model):
+    """A place where services run; the list is in promotion order."""
+
+    name: Annotated[Label, Field(examples=["dev"])]
+    """Name of the environment, of its folder, and of its part of the registry."""
+    branch: Annotated[str, Field(pattern=names.BRANCH, max_length=200, examples=["develop"])] | None = None
+    """Branch of app-repo. Default: `main` for the last, `develop` for the first of several, else the name."""
+    cluster: Label | None = None
+    """Value of the cluster label that Argo CD selects by. Default: the environment's name."""
+    deploy: Deploy | None = None
+    """How a version gets here. Default: automatic for the first, approval for the last, else pull-request."""
+    spot: bool | None = None
+    """Whether pods may run on spot nodes. Default: everywhere but in the last environment."""
+    approvers: list[Label] = []
+    """Teams whose approval a deployment with `deploy: approval` needs. Default for such: the platform's team."""
+
+
+class Uses(Model):
+    """Backing services."""
+
+    redis: bool = False
+    """A cache."""
+    postgres: bool = False
+    """A database."""
+
+
+class Route(Model):
+    """How the world reaches a service."""
+
+    host: Annotated[Host, Field(examples=["orders.acme.example"])] | None = None
+    """Host in the last environment; elsewhere the environment's name stands before the platform's domain.
+    Default: `<service>.<domain>`."""
+    path: Annotated[str, Field(pattern=names.URL_PATH, max_length=200)] = "/"
+    """Prefix of the paths that go to the service."""
+
+
+class Secret(Model):
+    """A secret that a service reads as an environment variable."""
+
+    name: Annotated[str, Field(pattern=names.VARIABLE, max_length=100, examples=["DB_PASSWORD"])]
+    """The environment variable."""
+    vault: Annotated[str, Field(pattern=names.VAULT, max_length=200, examples=["orders/db#password"])]
+    """Path and property in Vault's key-value store."""
+
+
+class ServiceOverride(Model):
+    """What one service does otherwise in one environment."""
+
+    autoscaling: Autoscaling = Autoscaling()
+    """Horizontal autoscaling by CPU."""
+    resources: Resources = Resources()
+    """What a pod asks for and may use."""
+    rollout: Rollout | None = None
+    """How a new version replaces the old one."""
+    route: Route | None = None
+    """How the world reaches the service here; a host is taken as it is."""
+
+
+class Service(Model):
+    """A service: one folder in app-repo, one pipeline in ci-repo, one chart in cd-repo."""
+
+    name: Annotated[Label, Field(examples=["orders"])]
+    """Name of the service everywhere."""
+    language: Language
+    """Language of the service's code."""
+    description: Text = ""
+    """One line for people."""
+    team: Label | None = None
+    """The team that owns the service. Default: the platform's team."""
+    port: Port | None = None
+    """Port on which the service listens. Default: `defaults.port`."""
+    depends_on: list[Label] = []
+    """Services that this one calls; they may call each other."""
+    uses: Uses = Uses()
+    """Backing services."""
+    route: Route | None = None
+    """How the world reaches the service. Default: only other services do."""
+    rollout: Rollout | None = None
+    """How a new version replaces the old one. Default: `defaults.rollout`."""
+    secrets: list[Secret] = []
+    """Secrets that the service reads as environment variables."""
+    autoscaling: Autoscaling = Autoscaling()
+    """Horizontal autoscaling by CPU. Default: `defaults.autoscaling`."""
+    resources: Resources = Resources()
+    """What a pod asks for and may use. Default: `defaults.resources`."""
+    environments: dict[Label, ServiceOverride] = {}
+    """What the service does otherwise in an environment."""
+
+
+def default_environments() -> list[Environment]:
+    """Return dev, staging, prod: what a spec without `environments` means."""
+    return [Environment(name="dev"), Environment(name="staging"), Environment(name="prod")]
+
+
+class Spec(Model):
+    """A platform and its services: the one file from which Triptych makes three repositories."""
+
+    api_version: Literal["triptych/v1"]
+    """Version of this format."""
+    platform: Platform
+    """The platform as a whole."""
+    environments: Annotated[list[Environment], Field(min_length=1)] = Field(default_factory=default_environments)
+    """Environments in promotion order. Default: dev, staging, prod."""
+    features: Features = Features()
+    """Switches of the platform's parts."""
+    teams: list[Team] = []
+    """Teams that own services or approve deployments."""
+    defaults: Defaults = Defaults()
+    """Values of every service that says nothing else."""
+    services: Annotated[list[Service], Field(min_length=1)]
+    """The services."""

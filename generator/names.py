@@ -1,0 +1,116 @@
+"""What a name, address, or quantity of the spec may look like.
+
+Each pattern is checked before its value reaches a path, a shell, a template, or YAML; `MEANINGS` says it in words.
+Patterns are written so that Python, Rust (pydantic), and ECMAScript (JSON Schema in editors) read them alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+# RFC 1035 label, as Kubernetes asks of a Service: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+LABEL = "^[a-z]([a-z0-9-]*[a-z0-9])?$"
+HOST = "^([a-z0-9]([a-z0-9-]*[a-z0-9])?[.])+[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+URL_PATH = "^/[A-Za-z0-9._~/-]*$"
+BRANCH = "^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
+ORGANIZATION = "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$"
+REPOSITORY = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+GITHUB_TEAM = "^@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?/[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$"
+IMAGE_REGISTRY = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-][a-z0-9]+)*)*$"
+RUNNER_LABEL = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+VARIABLE = "^[A-Z][A-Z0-9_]*$"
+VAULT = "^[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*#[A-Za-z0-9][A-Za-z0-9_.-]*$"
+CPU = "^([0-9]+m|[0-9]+([.][0-9]{1,3})?)$"
+MEMORY = "^[0-9]+(k|M|G|T|Ki|Mi|Gi|Ti)?$"
+# One line of printable text. Control and bidirectional characters would let text act on its surroundings.
+TEXT = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ufffe\\uffff]*$"
+
+MEANINGS = {
+    LABEL: "lower-case letters, digits and `-`, beginning with a letter and ending with a letter or digit",
+    HOST: "a host name in lower case, such as orders.acme.example",
+    URL_PATH: "a path that begins with `/` and holds letters, digits and `. _ ~ / -`",
+    BRANCH: "a git branch of letters, digits and `. _ - /`",
+    ORGANIZATION: "a GitHub organization: letters, digits and `-`",
+    REPOSITORY: "a repository's name without its organization: letters, digits and `. _ -`",
+    GITHUB_TEAM: "a GitHub team such as @acme/payments",
+    IMAGE_REGISTRY: "a registry and path in lower case without a scheme, such as ghcr.io/acme",
+    RUNNER_LABEL: "a runner's label: letters, digits and `. _ -`",
+    VARIABLE: "an environment variable in capitals, such as DB_PASSWORD",
+    VAULT: "a path in Vault and a property, such as orders/db#password",
+    CPU: "cores such as 500m, 1 or 0.5",
+    MEMORY: "bytes such as 256Mi or 1Gi",
+    TEXT: "one line of printable text",
+}
+
+# GitHub's limits: 39 characters for an account, 100 for a repository.
+MAX_ORGANIZATION = 39
+MAX_REPOSITORY = 100
+# Kubernetes: names of Services and label values.
+MAX_LABEL = 63
+MAX_HOST = 253
+MAX_TEXT = 200
+
+# Names that a service's folder, chart or workflow would share with something that is not a service.
+RESERVED_SERVICES = frozenset(
+    {
+        "app-push",  # the receiver's workflow
+        "base",  # the library chart
+        "global",  # Helm's own key of an umbrella's values
+        "library",
+        "platform",
+        "registry",
+        "shared",  # shared-pipeline.yml
+        "tags",  # Helm's own key of an umbrella's values
+        "umbrella",
+        # Folders of these names cannot be checked out on Windows.
+        "aux",
+        "con",
+        "nul",
+        "prn",
+    }
+)
+RESERVED_ENVIRONMENTS = frozenset({"base", "global", "platform", "schema", "shared"})
+RESERVED_NAMESPACES = frozenset({"kube-node-lease", "kube-public", "kube-system"})
+
+_SUFFIXES = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+}
+
+
+@dataclass(frozen=True)
+class DerivedName:
+    """A name that is put together from names of the spec and must fit into `limit` characters."""
+
+    what: str
+    form: str
+    limit: int
+
+
+# Every name that templates put together; the templates of `blueprints/cd-repo` use these forms and no other.
+DERIVED_OF_SERVICE = (
+    DerivedName("Service of a canary or preview", "{service}-preview", MAX_LABEL),
+    # A pod's name is cut by Kubernetes, but a ReplicaSet's hash of 10 characters becomes part of a label's value.
+    DerivedName("ReplicaSet", "{service}-0123456789", MAX_LABEL),
+)
+DERIVED_OF_SERVICE_AND_ENVIRONMENT = (DerivedName("Argo CD Application", "{environment}-{service}", MAX_LABEL),)
+DERIVED_OF_ENVIRONMENT = (DerivedName("namespace", "{platform}-{environment}", MAX_LABEL),)
+
+
+def amount(quantity: str) -> Decimal:
+    """Return a Kubernetes quantity as a number of cores or bytes.
+
+    Args:
+        quantity: A string that matches `CPU` or `MEMORY`.
+    """
+    number = quantity.rstrip("mkKMGTi")
+    return Decimal(number) * _SUFFIXES[quantity[len(number) :]]

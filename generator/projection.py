@@ -1,0 +1,204 @@
+"""Project a spec onto the repositories: each gets only the answers that its templates read.
+
+So a change of replicas touches cd-repo alone, and the answers that Copier records stay small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from generator import resolve
+from generator.models import Defaults, Service, ServiceOverride, Spec
+
+Answers = dict[str, Any]
+Layers = list[resolve.Layer]
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository that a spec asks for.
+
+    Attributes:
+        name: Its name on GitHub and of its folder.
+        blueprint: Folder under `blueprints/` that it is rendered from.
+        branch: The branch that `apply` commits to.
+        branches: All branches that the first commit goes to; `branch` is one of them.
+        answers: What its templates read.
+    """
+
+    name: str
+    blueprint: str
+    branch: str
+    branches: tuple[str, ...]
+    answers: Answers
+
+
+def repositories(spec: Spec) -> list[Repository]:
+    """Return the repositories that `spec` asks for, in the order in which they are written."""
+    github = spec.platform.github
+    branches = tuple(resolve.branches(spec))
+    return [
+        Repository(github.app_repo, "app-repo", branches[0], branches, _answers(spec, "app-repo", _app)),
+        Repository(github.ci_repo, "ci-repo", "main", ("main",), _answers(spec, "ci-repo", _ci)),
+        Repository(github.cd_repo, "cd-repo", "main", ("main",), _answers(spec, "cd-repo", _cd)),
+    ]
+
+
+def _answers(spec: Spec, blueprint: str, project: Callable[[Spec], Answers]) -> Answers:
+    github = spec.platform.github
+    answers = project(spec)
+    answers["platform"] = {
+        "name": spec.platform.name,
+        "organization": github.organization,
+        "owner": resolve.platform_owner(spec),
+        "appRepo": github.app_repo,
+        "ciRepo": github.ci_repo,
+        "cdRepo": github.cd_repo,
+        **answers["platform"],
+    }
+    return {"blueprint": blueprint, **answers}
+
+
+def _services(spec: Spec) -> list[Service]:
+    return sorted(spec.services, key=lambda service: service.name)
+
+
+def _app(spec: Spec) -> Answers:
+    return {
+        "platform": {"description": spec.platform.description},
+        "environments": [{"name": e.name, "branch": e.branch} for e in resolve.environments(spec)],
+        "services": [
+            {
+                "name": service.name,
+                "description": service.description,
+                "language": service.language,
+                "owner": resolve.owner(spec, service),
+                "port": resolve.port(spec, service),
+                "dependsOn": sorted(service.depends_on),
+            }
+            for service in _services(spec)
+        ],
+    }
+
+
+def _ci(spec: Spec) -> Answers:
+    return {
+        "platform": {"imageRegistry": resolve.image_registry(spec), "runsOn": resolve.runs_on(spec)},
+        "environments": [{"name": e.name, "branch": e.branch} for e in resolve.environments(spec)],
+        "scanning": spec.features.scanning.model_dump(by_alias=True),
+        "services": [
+            {"name": service.name, "language": service.language, "owner": resolve.owner(spec, service)}
+            for service in _services(spec)
+        ],
+    }
+
+
+def _cd(spec: Spec) -> Answers:
+    callers: dict[str, list[str]] = {service.name: [] for service in spec.services}
+    for service in _services(spec):
+        for dependency in service.depends_on:
+            callers[dependency].append(service.name)
+    defaults = resolve.sizing(_layer(spec.defaults))
+    return {
+        "platform": {"imageRegistry": resolve.image_registry(spec)},
+        "environments": [
+            {key: value for key, value in asdict(environment).items() if key != "branch"}
+            for environment in resolve.environments(spec)
+        ],
+        "defaults": {"port": spec.defaults.port, "rollout": spec.defaults.rollout, **_sizing(defaults)},
+        "services": [
+            {
+                "name": service.name,
+                "description": service.description,
+                "owner": resolve.owner(spec, service),
+                "callers": callers[service.name],
+                "values": _values(spec, service),
+                "environments": _overrides(spec, service),
+            }
+            for service in _services(spec)
+        ],
+    }
+
+
+def _values(spec: Spec, service: Service) -> Answers:
+    """Return the chart values in which `service` differs from the defaults."""
+    ports = {other.name: resolve.port(spec, other) for other in spec.services}
+    values = _sizing_over([_layer(spec.defaults)], [_layer(service)])
+    if service.port is not None:
+        values["port"] = service.port
+    if service.rollout is not None:
+        values["rollout"] = service.rollout
+    if service.depends_on:
+        values["dependsOn"] = [{"name": name, "port": ports[name]} for name in sorted(service.depends_on)]
+    if service.route is not None:
+        values["route"] = _route(spec, service, spec.environments[-1].name)
+    if service.secrets:
+        values["secrets"] = [
+            {"name": secret.name, "path": path, "property": key}
+            for secret in service.secrets
+            for path, _, key in [secret.vault.partition("#")]
+        ]
+    return values
+
+
+def _overrides(spec: Spec, service: Service) -> list[Answers]:
+    """Return, in promotion order, the environments in which `service` differs from its own values."""
+    overrides = []
+    for environment in spec.environments:
+        override = service.environments.get(environment.name, ServiceOverride())
+        values = _sizing_over([_layer(spec.defaults), _layer(service)], [_layer(override)])
+        if override.rollout is not None:
+            values["rollout"] = override.rollout
+        if resolve.route_of(service, environment.name):
+            route = _route(spec, service, environment.name)
+            if service.route is None or route != _route(spec, service, spec.environments[-1].name):
+                values["route"] = route
+        if values:
+            overrides.append({"name": environment.name, "values": values})
+    return overrides
+
+
+def _route(spec: Spec, service: Service, environment: str) -> Answers:
+    route = resolve.route_of(service, environment)
+    if route is None:  # an override gives a route elsewhere only
+        return {}
+    return {
+        "host": resolve.host(spec, service, route, environment),
+        "path": resolve.route_path(service, route, environment),
+    }
+
+
+def _sizing_over(below: Layers, above: Layers) -> Answers:
+    """Return the sizes that change when the layers `above` are laid over those `below`.
+
+    A lower limit changes the request that follows from it, so the resolved sizes are compared, not what was stated.
+    """
+    return _difference(_sizing(resolve.sizing(*below)), _sizing(resolve.sizing(*below, *above)))
+
+
+def _layer(part: Defaults | Service | ServiceOverride) -> resolve.Layer:
+    return part.autoscaling, part.resources
+
+
+def _sizing(sizing: resolve.Sizing) -> Answers:
+    return {
+        "autoscaling": sizing.autoscaling.model_dump(by_alias=True),
+        "resources": {
+            "requests": sizing.requests.model_dump(by_alias=True),
+            "limits": sizing.limits.model_dump(by_alias=True),
+        },
+    }
+
+
+def _difference(below: Answers, above: Answers) -> Answers:
+    """Return the keys of `above`, level by level, whose value is not that of `below`."""
+    result: Answers = {}
+    for key, value in above.items():
+        if isinstance(value, dict):
+            if inner := _difference(below[key], value):
+                result[key] = inner
+        elif below[key] != value:
+            result[key] = value
+    return result

@@ -1,0 +1,181 @@
+"""Fill in the defaults that depend on other values of the spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from generator.models import Autoscaling, Deploy, Environment, ResourceAmounts, Resources, Rollout, Route, Service, Spec
+from generator.names import amount
+
+AUTOSCALING = Autoscaling(min=2, max=10, cpu=70)
+LIMITS = ResourceAmounts(cpu="500m", memory="256Mi")
+REQUESTS = ResourceAmounts(cpu="100m", memory="128Mi")
+RUNS_ON = "ubuntu-24.04"
+
+# What one level of the spec says of sizes: the platform's defaults, a service, or a service in an environment.
+Layer = tuple[Autoscaling, Resources]
+
+_Part = TypeVar("_Part", Autoscaling, ResourceAmounts)
+
+
+@dataclass(frozen=True)
+class ResolvedEnvironment:
+    """An environment with nothing left open; `approvers` are GitHub handles."""
+
+    name: str
+    branch: str
+    cluster: str
+    deploy: Deploy
+    spot: bool
+    approvers: list[str]
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """How large one service is in one environment, or by default."""
+
+    autoscaling: Autoscaling
+    requests: ResourceAmounts
+    limits: ResourceAmounts
+
+
+def branch_of(environments: list[Environment], index: int) -> str:
+    """Return the branch of the environment at `index` of the promotion order."""
+    environment = environments[index]
+    if environment.branch is not None:
+        return environment.branch
+    if index == len(environments) - 1:
+        return "main"
+    return "develop" if index == 0 else environment.name
+
+
+def environments(spec: Spec) -> list[ResolvedEnvironment]:
+    """Return the environments of `spec` in promotion order."""
+    last = len(spec.environments) - 1
+    resolved = []
+    for index, environment in enumerate(spec.environments):
+        deploy: Deploy = environment.deploy or (
+            "automatic" if index == 0 else "approval" if index == last else "pull-request"
+        )
+        approvers = [handle for team in environment.approvers if (handle := team_handle(spec, team))]
+        if deploy == "approval" and not approvers:
+            approvers = [handle for handle in [platform_owner(spec)] if handle]
+        resolved.append(
+            ResolvedEnvironment(
+                name=environment.name,
+                branch=branch_of(spec.environments, index),
+                cluster=environment.cluster or environment.name,
+                deploy=deploy,
+                spot=index != last if environment.spot is None else environment.spot,
+                approvers=approvers,
+            )
+        )
+    return resolved
+
+
+def branches(spec: Spec) -> list[str]:
+    """Return the branches of app-repo in promotion order, each once; the first is where work begins."""
+    return list(dict.fromkeys(branch_of(spec.environments, index) for index in range(len(spec.environments))))
+
+
+def team_handle(spec: Spec, name: str | None) -> str | None:
+    """Return the GitHub handle of the team called `name`."""
+    for team in spec.teams:
+        if team.name == name:
+            return team.github or f"@{spec.platform.github.organization}/{team.name}"
+    return None
+
+
+def platform_owner(spec: Spec) -> str | None:
+    """Return the GitHub handle of the team that owns what belongs to no service, if any."""
+    return team_handle(spec, spec.platform.team or "platform")
+
+
+def owner(spec: Spec, service: Service) -> str | None:
+    """Return the GitHub handle of the team that owns `service`, if any."""
+    return team_handle(spec, service.team) if service.team else platform_owner(spec)
+
+
+def image_registry(spec: Spec) -> str:
+    """Return where images are pushed, such as ghcr.io/acme."""
+    return spec.platform.image_registry or f"ghcr.io/{spec.platform.github.organization.lower()}"
+
+
+def runs_on(spec: Spec) -> str:
+    """Return the label of the runners."""
+    runners = spec.platform.runners
+    if runners.label:
+        return runners.label
+    return RUNS_ON if runners.kind == "github-hosted" else f"{spec.platform.name}-runners"
+
+
+def port(spec: Spec, service: Service) -> int:
+    """Return the port on which `service` listens."""
+    return service.port or spec.defaults.port
+
+
+def rollout(spec: Spec, service: Service) -> Rollout:
+    """Return how a new version of `service` replaces the old one."""
+    return service.rollout or spec.defaults.rollout
+
+
+def sizing(*layers: Layer) -> Sizing:
+    """Return the size that `layers` give, the last one winning key by key.
+
+    A request that nobody states is never greater than the limit.
+    """
+    autoscaling, limits, requests = AUTOSCALING, LIMITS, ResourceAmounts()
+    for layer_autoscaling, layer_resources in layers:
+        autoscaling = _over(autoscaling, layer_autoscaling)
+        limits = _over(limits, layer_resources.limits)
+        requests = _over(requests, layer_resources.requests)
+    return Sizing(
+        autoscaling=autoscaling,
+        requests=ResourceAmounts(
+            cpu=requests.cpu or _lesser(REQUESTS.cpu, limits.cpu),
+            memory=requests.memory or _lesser(REQUESTS.memory, limits.memory),
+        ),
+        limits=limits,
+    )
+
+
+def host(spec: Spec, service: Service, route: Route, environment: str) -> str | None:
+    """Return the host of `service` in `environment`, or None where neither the route nor the platform says one.
+
+    A host under the platform's domain gets the environment's name put before the domain, but in the last environment,
+    so that no two environments answer to one name.
+    """
+    override = service.environments.get(environment)
+    if override and override.route and override.route.host:
+        return override.route.host
+    domain = spec.platform.domain
+    name = route.host or (f"{service.name}.{domain}" if domain else None)
+    if name is None or domain is None or environment == spec.environments[-1].name or not name.endswith(f".{domain}"):
+        return name
+    return f"{name.removesuffix(domain)}{environment}.{domain}"
+
+
+def route_path(service: Service, route: Route, environment: str) -> str:
+    """Return the path prefix of `service` in `environment`."""
+    override = service.environments.get(environment)
+    if override and override.route and "path" in override.route.model_fields_set:
+        return override.route.path
+    return route.path
+
+
+def route_of(service: Service, environment: str) -> Route | None:
+    """Return the route of `service` in `environment`; an override alone makes one there."""
+    override = service.environments.get(environment)
+    return service.route or (override.route if override else None)
+
+
+def _over(below: _Part, above: _Part) -> _Part:
+    stated = {key: value for key in above.model_fields_set if (value := getattr(above, key)) is not None}
+    return below.model_copy(update=stated)
+
+
+def _lesser(one: str | None, other: str | None) -> str | None:
+    if one is None or other is None:
+        return one or other
+    return one if amount(one) <= amount(other) else other
