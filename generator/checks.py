@@ -152,32 +152,30 @@ def _references(draft: Draft) -> Iterator[Fault]:
 
 
 def _lengths(draft: Draft) -> Iterator[Fault]:
-    def too_long(path: Path_, derived: names.DerivedName, **parts: str) -> Iterator[Fault]:
-        name = derived.form.format(**parts)
-        if len(name) > derived.limit:
+    def too_long(path: Path_, forms: Iterable[names.DerivedName], **parts: str) -> Iterator[Fault]:
+        """Yield the one form that is farthest above its limit: shortening by that much mends all."""
+        excess, derived = max(
+            ((len(form.form.format(**parts)) - form.limit, form) for form in forms), key=lambda pair: pair[0]
+        )
+        if excess > 0:
+            name = derived.form.format(**parts)
             yield Fault(
                 path,
                 f"too long: the {derived.what} `{name}` has {len(name)} characters, Kubernetes allows {derived.limit}; "
-                f"shorten it by {len(name) - derived.limit}",
+                f"shorten it by {excess}",
             )
 
     longest = max((part.name for part in draft.environments.values()), key=len, default="")
     for index, service in draft.services.items():
         path: Path_ = ("services", index, "name")
-        faults = [
-            fault for derived in names.DERIVED_OF_SERVICE for fault in too_long(path, derived, service=service.name)
-        ] or [
-            fault
-            for derived in names.DERIVED_OF_SERVICE_AND_ENVIRONMENT
-            for fault in too_long(path, derived, service=service.name, environment=longest)
-        ]
-        yield from faults[:1]
+        yield from too_long(path, names.DERIVED_OF_SERVICE, service=service.name, environment=longest)
     if draft.platform is None:
         return
     for index, environment in draft.environments.items():
         path = ("environments", index, "name")
-        for derived in names.DERIVED_OF_ENVIRONMENT:
-            yield from too_long(path, derived, platform=draft.platform.name, environment=environment.name)
+        yield from too_long(
+            path, names.DERIVED_OF_ENVIRONMENT, platform=draft.platform.name, environment=environment.name
+        )
         namespace = f"{draft.platform.name}-{environment.name}"
         if namespace in names.RESERVED_NAMESPACES:
             yield Fault(path, f"the namespace `{namespace}` belongs to Kubernetes; rename the platform or environment")

@@ -60,11 +60,13 @@ class Identity:
         name: Name of the author.
         email: Address of the author.
         known: Whether the machine has an identity; if not, this is the neutral one.
+        signs: Whether the user signs their commits.
     """
 
     name: str
     email: str
     known: bool = True
+    signs: bool = False
 
 
 NEUTRAL = Identity("Triptych", "triptych@triptych.invalid", known=False)
@@ -117,8 +119,6 @@ def git(
             check=False,
         )
     except FileNotFoundError:
-        if folder is not None and not folder.is_dir():
-            raise GitError(f"{folder} is not a folder.") from None
         raise GitError("git is not installed, or not on PATH. Install git 2.30 or newer.") from None
     if process.returncode:
         said = process.stderr.strip() or process.stdout.strip() or f"exit code {process.returncode}"
@@ -137,6 +137,8 @@ def succeeds(folder: Path, *arguments: str) -> bool:
 
 def is_repository(folder: Path) -> bool:
     """Tell whether `folder` is the top of a git repository with a work tree."""
+    if not folder.is_dir():
+        return False
     try:
         top = git(folder, "rev-parse", "--show-toplevel").strip()
     except GitError:
@@ -193,10 +195,10 @@ def unmerged_files(folder: Path) -> list[str]:
     return sorted({entry.partition("\t")[2] for entry in listing.split("\0") if entry})
 
 
-def commit_all(folder: Path, message: str, identity: Identity, *, sign: bool = False) -> str:
+def commit_all(folder: Path, message: str, identity: Identity) -> str:
     """Commit everything in `folder`, ignored files as well, and return the commit's id."""
     git(folder, "add", "--all", "--force")
-    settings = SETTINGS if not sign else {key: value for key, value in SETTINGS.items() if key != "commit.gpgSign"}
+    settings = SETTINGS | {"commit.gpgSign": str(identity.signs).lower()}
     git(
         folder,
         "commit",
@@ -232,7 +234,16 @@ def identity(folder: Path) -> Identity:
         or setting("user.email")
         or os.environ.get("EMAIL", "")
     )
-    return Identity(name, email) if name and email else NEUTRAL
+    signs = succeeds(folder, "config", "--get", "user.signingKey") and _true(folder, "commit.gpgSign")
+    return Identity(name, email, signs=signs) if name and email else NEUTRAL
+
+
+def _true(folder: Path, key: str) -> bool:
+    settings = {name: value for name, value in SETTINGS.items() if name != key}
+    try:
+        return git(folder, "config", "--type=bool", "--get", key, settings=settings).strip() == "true"
+    except GitError:
+        return False
 
 
 def _entries(listing: str, *, kind_at: int | None, id_at: int) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -101,8 +101,8 @@ DERIVED_OF_SERVICE = (
     DerivedName("Service of a canary or preview", "{service}-preview", MAX_LABEL),
     # A pod's name is cut by Kubernetes, but a ReplicaSet's hash of 10 characters becomes part of a label's value.
     DerivedName("ReplicaSet", "{service}-0123456789", MAX_LABEL),
+    DerivedName("Argo CD Application", "{environment}-{service}", MAX_LABEL),
 )
-DERIVED_OF_SERVICE_AND_ENVIRONMENT = (DerivedName("Argo CD Application", "{environment}-{service}", MAX_LABEL),)
 DERIVED_OF_ENVIRONMENT = (DerivedName("namespace", "{platform}-{environment}", MAX_LABEL),)
 
 

@@ -1,0 +1,284 @@
+"""Work out what an apply would do: in scratch copies, down to the last byte, without touching a repository.
+
+`apply` lands exactly what was planned here, so a plan cannot promise anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import yaml
+
+from generator import git
+from generator.changes import AnswerChange, Change, Kind, answer_changes, file_changes, names_in
+from generator.errors import InputError, RefusedError
+from generator.journal import interrupted
+from generator.projection import Repository
+from generator.rendering import ANSWERS_FILE, Renderer, renderer
+from generator.template import Template
+
+Action = Literal["create", "update", "unchanged"]
+
+# PyYAML, because Copier writes and reads answers files with it; libyaml's loader is ten times as fast.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass
+class RepositoryPlan:
+    """What an apply does to one repository.
+
+    Attributes:
+        repository: What the spec asks for.
+        folder: Where it is, or will be.
+        action: Whether it is created, updated, or left alone.
+        before: Commit that is checked out now; empty for one that is created.
+        changes: Each file that changes.
+        answers: Each answer that changes; empty for one that is created.
+        added: Services that come.
+        removed: Services that go.
+        template_before: Version of the template until now; empty for one that is created.
+        template_after: Version of the template from now on.
+        scratch: A repository with the result in its work tree; None where nothing changes.
+    """
+
+    repository: Repository
+    folder: Path
+    action: Action
+    before: str = ""
+    changes: list[Change] = field(default_factory=list)
+    answers: list[AnswerChange] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    template_before: str = ""
+    template_after: str = ""
+    scratch: Path | None = None
+
+    def of_kind(self, kind: Kind) -> list[str]:
+        """Return the files to which `kind` happens."""
+        return [change.path for change in self.changes if change.kind is kind]
+
+
+@dataclass
+class Plan:
+    """What an apply does to all repositories of a spec."""
+
+    repositories: list[RepositoryPlan]
+
+    @property
+    def changes_something(self) -> bool:
+        """Tell whether an apply would write anything."""
+        return any(plan.action != "unchanged" for plan in self.repositories)
+
+    def of_kind(self, kind: Kind) -> list[str]:
+        """Return, as `repository/path`, the files to which `kind` happens."""
+        return [f"{plan.repository.name}/{path}" for plan in self.repositories for path in plan.of_kind(kind)]
+
+
+Progress = Callable[[str], None]
+
+
+@contextmanager
+def planned(
+    repositories: list[Repository], output: Path, template: Template, *, progress: Progress = lambda _: None
+) -> Iterator[Plan]:
+    """Work out a plan and keep its scratch copies for as long as the context lasts.
+
+    Args:
+        repositories: What the spec asks for.
+        output: Folder in which the repositories lie or will lie.
+        template: The template to render.
+        progress: Called with a few words before each longer step.
+
+    Raises:
+        InputError: A folder is in the way.
+        RefusedError: A repository is not in a state that can be updated.
+        TemplateError: The template does not render.
+    """
+    plans = [_survey(repository, output, template) for repository in repositories]
+    with TemporaryDirectory(prefix="triptych-plan-", ignore_cleanup_errors=True) as temporary:
+        pending = [plan for plan in plans if plan.action != "unchanged"]
+        if pending:
+            with renderer(template) as render:
+                for plan in pending:
+                    progress(f"rendering {plan.repository.name}")
+                    work = Path(temporary) / plan.repository.name
+                    work.mkdir()
+                    if plan.action == "create":
+                        _plan_creation(plan, render, work)
+                    else:
+                        _plan_update(plan, render, work)
+        yield Plan(plans)
+
+
+def read_answers(folder: Path) -> dict[str, Any]:
+    """Return what Copier recorded in a generated repository.
+
+    Raises:
+        RefusedError: There is no record, or it cannot be read.
+    """
+    file = folder / ANSWERS_FILE
+    try:
+        answers = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 -- one of the safe loaders
+    except FileNotFoundError:
+        raise RefusedError(
+            f"{folder} is a git repository, but Triptych did not make it: it has no {ANSWERS_FILE}. "
+            "Move it away, or choose another name in the spec."
+        ) from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RefusedError(
+            f"{file} cannot be read: {error}. Restore it with `git checkout -- {ANSWERS_FILE}`."
+        ) from None
+    if not isinstance(answers, dict) or not {"_commit", "_src_path"} <= answers.keys():
+        raise RefusedError(f"{file} names no template. Restore it from the repository's history.")
+    return answers
+
+
+def _survey(repository: Repository, output: Path, template: Template) -> RepositoryPlan:
+    """Look at one repository and say what is to be done, without rendering anything."""
+    folder = output / repository.name
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is in the way: it is a file. Move it, or choose another --output.")
+    if not folder.exists() or not any(folder.iterdir()):
+        _refuse_renamed(repository, output, template)
+        return RepositoryPlan(
+            repository,
+            folder,
+            "create",
+            added=sorted(names_in(repository.answers, "services")),
+            template_after=template.version,
+        )
+    if not git.is_repository(folder):
+        raise InputError(
+            f"{folder} is in the way: it is not empty and not a git repository. Move it, or choose another --output."
+        )
+    _refuse_unfit(repository, folder)
+    recorded = read_answers(folder)
+    version = str(recorded["_commit"])
+    answers = {key: value for key, value in recorded.items() if not key.startswith("_")}
+    base = _base(folder, recorded, template)
+    plan = RepositoryPlan(
+        repository,
+        folder,
+        "unchanged" if base == template.commit and answers == repository.answers else "update",
+        before=git.head(folder),
+        answers=answer_changes(answers, repository.answers),
+        added=sorted(names_in(repository.answers, "services") - names_in(answers, "services")),
+        removed=sorted(names_in(answers, "services") - names_in(repository.answers, "services")),
+        template_before=version,
+        template_after=template.version,
+    )
+    if answers.get("blueprint") != repository.blueprint:
+        raise RefusedError(
+            f"{folder} was made from the blueprint {answers.get('blueprint')}, not {repository.blueprint}. "
+            "Check the repositories' names in the spec."
+        )
+    return plan
+
+
+def _refuse_unfit(repository: Repository, folder: Path) -> None:
+    if interrupted(folder):
+        raise RefusedError(f"An apply was interrupted in {folder}. Run `triptych apply` to finish it.")
+    branch = git.current_branch(folder)
+    if not git.succeeds(folder, "rev-parse", "--verify", "--quiet", "HEAD"):
+        raise RefusedError(f"{folder} is a git repository without a commit. Remove it; `triptych apply` creates it.")
+    if branch != repository.branch:
+        where = f"the branch `{branch}`" if branch else "no branch"
+        raise RefusedError(
+            f"{folder} has {where} checked out; Triptych commits to `{repository.branch}`. "
+            f"Run `git -C {folder} switch {repository.branch}`."
+        )
+    changed = git.changed_files(folder)
+    if changed:
+        listed = "".join(f"\n  {path}" for path in changed[:10])
+        more = f"\n  and {len(changed) - 10} more" if len(changed) > 10 else ""
+        raise RefusedError(f"{folder} has changes that are not committed. Commit or stash them first:{listed}{more}")
+
+
+def _refuse_renamed(repository: Repository, output: Path, template: Template) -> None:
+    """Refuse to create a second repository where the first only got another name in the spec."""
+    if not output.is_dir():
+        return
+    for folder in sorted(output.iterdir()):
+        if (folder / ANSWERS_FILE).is_file() and (folder / ".git").exists():
+            recorded = read_answers(folder)
+            platform = (recorded.get("platform") or {}).get("name")
+            if (
+                recorded.get("blueprint") == repository.blueprint
+                and recorded["_src_path"] == template.url
+                and platform == repository.answers["platform"]["name"]
+            ):
+                raise RefusedError(
+                    f"The spec names {repository.name}, but {folder} is that repository of platform {platform}. "
+                    f"Rename the folder: `mv {folder} {output / repository.name}`."
+                )
+
+
+def _base(folder: Path, recorded: dict[str, Any], template: Template) -> str:
+    """Return the commit of the template that the repository was last rendered from."""
+    if recorded["_src_path"] != template.url:
+        raise RefusedError(
+            f"{folder} was made from the template {recorded['_src_path']}, this one is {template.url}. "
+            "Name the right one with --template."
+        )
+    base = template.resolve(str(recorded["_commit"]))
+    if base is None:
+        raise RefusedError(
+            f"{folder} was rendered from version {recorded['_commit']} of the template, which this Triptych "
+            f"({template.version}) does not know. Install the newest Triptych, or fetch the template's whole history."
+        )
+    if template.is_older_than(base):
+        raise RefusedError(
+            f"{folder} was rendered from version {recorded['_commit']} of the template; this Triptych has the older "
+            f"{template.version}. Install the newest Triptych."
+        )
+    return base
+
+
+def _plan_creation(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
+    scratch = work / "result"
+    render.render(plan.repository.answers, render.template.commit, scratch)
+    git.git(scratch, "init", "--quiet", f"--initial-branch={plan.repository.branch}")
+    git.git(scratch, "add", "--all", "--force")
+    result = git.tree(scratch, git.git(scratch, "write-tree").strip())
+    plan.changes = [Change(path, Kind.NEW) for path in sorted(result)]
+    plan.scratch = scratch
+
+
+def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
+    scratch = work / "result"
+    git.git(
+        None, "clone", "--quiet", "--shared", "--no-tags", "--single-branch",
+        f"--branch={plan.repository.branch}", "--", str(plan.folder.resolve()), str(scratch),
+    )  # fmt: skip
+    recorded = read_answers(scratch)
+    render.render(recorded, str(recorded["_commit"]), work / "base")
+    base = git.tree_of_folder(scratch, work / "base", work / "base.index")
+    head = git.tree(scratch)
+    render.update(plan.repository.answers, scratch)
+    rejected = [path for path in git.changed_files(scratch) if path.endswith(".rej")]
+    for path in rejected:
+        (scratch / path).unlink()
+    conflicts = {*git.unmerged_files(scratch), *(path.removesuffix(".rej") for path in rejected)}
+    # The files that a user added to a service go with its folder.
+    doomed = [
+        path for path in head if path not in base and any(path.startswith(f"services/{name}/") for name in plan.removed)
+    ]
+    for path in doomed:
+        (scratch / path).unlink(missing_ok=True)
+    result = git.tree_of_folder(scratch, scratch, work / "result.index")
+    plan.changes = file_changes(head=head, base=base, result=result, conflicts=conflicts, doomed=doomed)
+    plan.scratch = scratch
+    _refuse_in_the_way(plan)
+
+
+def _refuse_in_the_way(plan: RepositoryPlan) -> None:
+    """Refuse to write over files that git does not track, such as ignored ones."""
+    for path in plan.of_kind(Kind.NEW):
+        file = plan.folder / path
+        if file.exists() or file.is_symlink():
+            raise RefusedError(f"{file} is in the way: git ignores it, and the template now has such a file. Move it.")

@@ -1,0 +1,76 @@
+"""Fixtures that all tests share."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests import platform as platforms
+from tests.platform import Platform
+from tests.workbench import SPEC, TinyTemplate, Workbench
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's git configuration out of the tests: an identity of our own, no hooks, no signing."""
+    config = tmp_path_factory.mktemp("git") / "config"
+    config.write_text("[user]\n\tname = Test\n\temail = test@acme.example\n[init]\n\tdefaultBranch = main\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(config))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        # A test run from a git hook inherits these, and every git command would act on this checkout.
+        for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+            patch.delenv(variable, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def rendered(_git: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Platform]:
+    """Return a function that renders a platform of tests/answers, once in this worker."""
+
+    @cache
+    def render(name: str) -> Platform:
+        return platforms.render(name, tmp_path_factory.mktemp(name))
+
+    return render
+
+
+@pytest.fixture(scope="session")
+def example(rendered: Callable[[str], Platform]) -> Platform:
+    """The platform with a bit of everything."""
+    return rendered("example")
+
+
+@pytest.fixture(scope="session")
+def minimal(rendered: Callable[[str], Platform]) -> Platform:
+    """The smallest platform: one service, no teams."""
+    return rendered("minimal")
+
+
+@pytest.fixture(scope="session")
+def hostile(rendered: Callable[[str], Platform]) -> Platform:
+    """The platform whose free text and names would like to be something else."""
+    return rendered("hostile")
+
+
+@pytest.fixture(scope="session", params=platforms.NAMES)
+def platform(request: pytest.FixtureRequest, rendered: Callable[[str], Platform]) -> Platform:
+    """Each platform of tests/answers in turn."""
+    return rendered(request.param)
+
+
+@pytest.fixture
+def empty_bench(tmp_path: Path) -> Workbench:
+    """A spec of two services and a small template; nothing is generated yet."""
+    bench = Workbench(tmp_path / "platform", TinyTemplate.at(tmp_path / "template"))
+    bench.folder.mkdir()
+    bench.spec.write_text(SPEC)
+    return bench
+
+
+@pytest.fixture
+def bench(empty_bench: Workbench) -> Workbench:
+    """The same with its three repositories, made from version 1 of the template."""
+    empty_bench.apply()
+    return empty_bench
