@@ -10,9 +10,12 @@ one is gone, Copier runs as it is, only slower; `tests/test_acceleration.py` say
 
 from __future__ import annotations
 
+import copy
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
 from pathlib import Path
@@ -35,10 +38,12 @@ INTERNALS = (
     f"{_WORKER}._render_context",
     f"{_WORKER}._render_template",
     f"{_WORKER}._sync_git_index_executable_bit",
+    f"{_TEMPLATE}._raw_config",
     f"{_TEMPLATE}.local_abspath",
     f"{_TEMPLATE}.url_expanded",
     f"{_TEMPLATE}.version",
     f"{_TEMPLATE}.vcs",
+    "copier._main.TemporaryDirectory",
     "copier._main.is_git_available",
     "copier._vcs.get_git",
     "copier._jinja_ext.get_yield_context",
@@ -53,22 +58,27 @@ def missing_internals() -> list[str]:
 
 
 @contextmanager
-def accelerate() -> Iterator[None]:
-    """Run Copier with its slow parts replaced, or as it is where they are not there."""
+def accelerate(pristine: Path) -> Iterator[None]:
+    """Run Copier with its slow parts replaced, or as it is where they are not there.
+
+    Args:
+        pristine: What is rendered under this folder is left as it is meanwhile, so that it can be copied.
+    """
     if missing_internals():
         yield
         return
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="triptych-render-", ignore_cleanup_errors=True)))
-        clones, renders = folder / "clones", folder / "renders"
+        clones = Path(stack.enter_context(TemporaryDirectory(prefix="triptych-clones-", ignore_cleanup_errors=True)))
         for target, replacement in {
+            f"{_TEMPLATE}._raw_config": _read_once(),
             f"{_TEMPLATE}.local_abspath": _cloned_once(clones),
             f"{_TEMPLATE}.version": _versions_alike(),
             f"{_WORKER}.answers_relpath": _answers_path_once(),
             f"{_WORKER}.jinja_env": _compiled_once(),
             f"{_WORKER}._render_context": _context_once_a_render(),
-            f"{_WORKER}._render_template": _rendered_once(renders),
+            f"{_WORKER}._render_template": _rendered_once(pristine),
             f"{_WORKER}._sync_git_index_executable_bit": _asked_once(),
+            "copier._main.TemporaryDirectory": _removed_meanwhile(stack.enter_context(ThreadPoolExecutor(1))),
             "copier._main.is_git_available": cache(_lookup("copier._main.is_git_available")),
         }.items():
             stack.enter_context(_replaced(target, replacement))
@@ -118,7 +128,6 @@ def _cloned_once(folder: Path) -> Any:
             return original(template)  # type: ignore[no-any-return]
         key = (template.url_expanded, template.ref)
         if key not in known:
-            folder.mkdir(exist_ok=True)
             known[key] = Path(clone(*key, location=str(folder / str(len(known))))).resolve()
         return known[key]
 
@@ -211,8 +220,8 @@ def _forget_yield(environment: Any) -> None:
     context.yield_name = context.yield_iterable = None
 
 
-def _rendered_once(folder: Path) -> Callable[[Any], None]:
-    """Render the same answers with the same version into an empty folder once, and copy it when asked again."""
+def _rendered_once(pristine: Path) -> Callable[[Any], None]:
+    """Copy what lies under `pristine` where the same version with the same answers is rendered again."""
     from copier._main import Worker  # noqa: PLC0415
 
     original = Worker._render_template
@@ -220,39 +229,90 @@ def _rendered_once(folder: Path) -> Callable[[Any], None]:
 
     def render_template(worker: Any) -> None:
         destination = worker.subproject.local_abspath
-        if destination.exists() and any(destination.iterdir()):
-            original(worker)
-            return
         answers = {name: value for name, value in worker.answers.combined.items() if not callable(value)}
         answers.pop("_external_data", None)
-        key = json.dumps(
-            [str(worker.template.local_abspath), answers, worker.all_exclusions], default=str, sort_keys=True
-        )
-        if key in known:
-            shutil.copytree(known[key], destination, symlinks=True, dirs_exist_ok=True)
+        origin = str(worker.template.local_abspath)
+        key = json.dumps([origin, answers, worker.all_exclusions], default=str, sort_keys=True)
+        if key in known and worker.overwrite and not worker.pretend and not _ignores_mode(destination):
+            _copy_over(known[key], destination, worker.match_skip)
             return
+        empty = not destination.exists() or not any(destination.iterdir())
         original(worker)
-        if destination.exists():
-            known[key] = folder / str(len(known))
-            shutil.copytree(destination, known[key], symlinks=True)
+        if empty and destination.is_relative_to(pristine):
+            known[key] = destination
 
     return render_template
+
+
+def _copy_over(source: Path, destination: Path, skips: Callable[[Path], bool]) -> None:
+    """Copy a render into a folder as Copier renders into it: what is equal stays, and so does what is to be skipped."""
+    for folder, folders, files in os.walk(source):
+        relative = Path(folder).relative_to(source)
+        target = destination / relative
+        target.mkdir(parents=True, exist_ok=True)
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in files + links:
+            file, copied = Path(folder, name), target / name
+            if not os.path.lexists(copied):
+                shutil.copy2(file, copied, follow_symlinks=False)
+            elif not _equal(file, copied) and not skips(relative / name):
+                copied.unlink()
+                shutil.copy2(file, copied, follow_symlinks=False)
+
+
+def _equal(one: Path, other: Path) -> bool:
+    if one.is_symlink() or other.is_symlink():
+        return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
+    alike = (one.stat().st_mode & 0o111) == (other.stat().st_mode & 0o111)
+    return alike and one.read_bytes() == other.read_bytes()
+
+
+def _removed_meanwhile(remover: Executor) -> type[TemporaryDirectory[str]]:
+    """Remove Copier's temporary folders beside the work that follows."""
+
+    class Removed(TemporaryDirectory):  # type: ignore[type-arg]
+        def cleanup(self) -> None:
+            if self._finalizer.detach():  # type: ignore[attr-defined]
+                remover.submit(shutil.rmtree, self.name, ignore_errors=True)
+
+    return Removed
+
+
+def _read_once() -> Any:
+    """Read copier.yml once per checked-out template."""
+    from copier._template import Template  # noqa: PLC0415
+
+    original = Template.__dict__["_raw_config"].func
+    known: dict[Path, Any] = {}
+
+    def raw_config(template: Any) -> Any:
+        key = template.local_abspath
+        if key not in known:
+            known[key] = original(template)
+        return copy.deepcopy(known[key])
+
+    return _named("_raw_config", raw_config)
 
 
 def _asked_once() -> Callable[[Any, Path, int], None]:
     """Ask once a repository, not once a file, whether git ignores the executable bit there."""
     from copier._main import Worker  # noqa: PLC0415
-    from copier._vcs import get_git  # noqa: PLC0415
 
     original = Worker._sync_git_index_executable_bit
-    known: dict[Path, bool] = {}
+    ignores_mode = cache(_ignores_mode)
 
     def sync(worker: Any, path: Path, mode: int) -> None:
-        root = worker.subproject.local_abspath
-        if root not in known:
-            setting = get_git(context_dir=root)("config", "--type=bool", "--get", "core.fileMode", retcode=None)
-            known[root] = setting.strip() == "false"
-        if known[root]:
+        if ignores_mode(worker.subproject.local_abspath):
             original(worker, path, mode)
 
     return sync
+
+
+def _ignores_mode(folder: Path) -> bool:
+    """Tell whether git ignores the executable bit in `folder`, which need not be a repository."""
+    if not folder.is_dir():
+        return False
+    from copier._vcs import get_git  # noqa: PLC0415
+
+    setting = get_git(context_dir=folder)("config", "--type=bool", "--get", "core.fileMode", retcode=None)
+    return bool(setting.strip() == "false")

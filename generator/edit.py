@@ -28,7 +28,7 @@ def add_service(text: str, service: Mapping[str, Any]) -> str:
     services = _services(text)
     if services.flow_style:
         before = text[: services.end_mark.index - 1].rstrip()
-        return before + (" " if before.endswith(",") else ", ") + _flow(service) + text[len(before) :]
+        return before + (" " if before.endswith(",") else ", ") + flow(service) + text[len(before) :]
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = text.splitlines(keepends=True)
     last = _last_line(services, lines)
@@ -36,7 +36,7 @@ def add_service(text: str, service: Mapping[str, Any]) -> str:
         lines[last] += newline
     indent = " " * services.start_mark.column
     item = services.value[-1]
-    rows = [_flow(service)] if isinstance(item, MappingNode) and item.flow_style else _block(service)
+    rows = [flow(service)] if isinstance(item, MappingNode) and item.flow_style else _block(service)
     block = [f"{indent}{'- ' if number == 0 else '  '}{row}{newline}" for number, row in enumerate(rows)]
     return "".join([*lines[: last + 1], *block, *lines[last + 1 :]])
 
@@ -114,15 +114,16 @@ def _leaves(node: Node) -> Iterator[Node]:
                 yield from _leaves(part)
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """Return text, a number, a list or a mapping as YAML on one line; text that YAML would read otherwise is quoted."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(_flow(item) for item in value) + "]"
+        return "[" + ", ".join(flow(item) for item in value) + "]"
     if isinstance(value, str) and value not in _SPECIAL and value.replace("-", "").isalnum() and value[0].isalpha():
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
 def _block(service: Mapping[str, Any]) -> list[str]:
-    return [f"{key}: {_flow(value)}" for key, value in service.items()]
+    return [f"{key}: {flow(value)}" for key, value in service.items()]

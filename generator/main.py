@@ -68,7 +68,8 @@ def validate(file: Path) -> int:
     from generator.spec import load_spec  # noqa: PLC0415
 
     spec = load_spec(file)
-    output.line(f"{file} is valid: {len(spec.services)} services, {len(spec.environments)} environments.")
+    counts = [_count(len(spec.services), "service"), _count(len(spec.environments), "environment")]
+    output.line(f"{file} is valid: {', '.join(counts)}.")
     return 0
 
 
@@ -124,10 +125,17 @@ def add(name: str, file: Path, **options: Any) -> int:
     """
     from generator.commands import services  # noqa: PLC0415
 
-    host = options.pop("host")
-    keys = {"depends_on": "dependsOn"}
-    stated = {keys.get(key, key): list(v) if isinstance(v, tuple) else v for key, v in options.items() if v}
-    return services.add(file, {"name": name, **stated, **({"route": {"host": host}} if host else {})})
+    service = {
+        "name": name,
+        "language": options["language"],
+        "description": options["description"],
+        "team": options["team"],
+        "port": options["port"],
+        "dependsOn": list(options["depends_on"]),
+        "route": {"host": options["host"]} if options["host"] else None,
+        "rollout": options["rollout"],
+    }
+    return services.add(file, {key: value for key, value in service.items() if value})
 
 
 @cli.command()
@@ -171,8 +179,7 @@ def main() -> None:
     except SpecError as error:
         for fault in error.lines():
             output.error(fault)
-        count = len(error.problems)
-        output.note(f"{count} fault{'s' if count > 1 else ''} in {error.file}. Nothing was written.")
+        output.note(f"{_count(len(error.problems), 'fault')} in {error.file}. Nothing was written.")
         code = error.exit_code
     except TriptychError as error:
         output.error(str(error))
@@ -180,6 +187,10 @@ def main() -> None:
     except Exception as error:  # no traceback ever reaches a user
         code = _unexpected(error)
     sys.exit(code)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _unexpected(error: Exception) -> int:

@@ -103,7 +103,7 @@ def planned(
     with TemporaryDirectory(prefix="triptych-plan-", ignore_cleanup_errors=True) as temporary:
         pending = [plan for plan in plans if plan.action != "unchanged"]
         if pending:
-            with renderer(template) as render:
+            with renderer(template, Path(temporary)) as render:
                 for plan in pending:
                     progress(f"rendering {plan.repository.name}")
                     work = Path(temporary) / plan.repository.name
@@ -259,6 +259,8 @@ def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
     render.render(recorded, str(recorded["_commit"]), work / "base")
     base = git.tree_of_folder(scratch, work / "base", work / "base.index")
     head = git.tree(scratch)
+    # Copier merges with this render too, and copies it where it finds it.
+    render.render(plan.repository.answers, render.template.commit, work / "new")
     render.update(plan.repository.answers, scratch)
     rejected = [path for path in git.changed_files(scratch) if path.endswith(".rej")]
     for path in rejected:

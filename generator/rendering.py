@@ -74,11 +74,12 @@ class Renderer:
 
 
 @contextmanager
-def renderer(template: Template, *, accelerated: bool = True) -> Iterator[Renderer]:
+def renderer(template: Template, pristine: Path, *, accelerated: bool = True) -> Iterator[Renderer]:
     """Give Copier what it needs around it: the template's address stands for the history on this machine.
 
     Args:
         template: The template to render.
+        pristine: Folder in which nobody changes what was rendered while the context lasts.
         accelerated: Whether Copier's slow parts are replaced; the result is the same.
     """
     with TemporaryDirectory(prefix="triptych-copier-", ignore_cleanup_errors=True) as cache:
@@ -92,7 +93,7 @@ def renderer(template: Template, *, accelerated: bool = True) -> Iterator[Render
                 return
             from generator.acceleration import accelerate  # noqa: PLC0415
 
-            with accelerate():
+            with accelerate(pristine):
                 yield Renderer(template)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -78,25 +80,36 @@ def _draft(data: dict[str, Any]) -> Draft:
 
 
 def _parts(model: type[_Part], data: Any) -> dict[int, _Part]:
+    """Return the items of a list; one without a usable name or language goes on under a stand-in."""
     if not isinstance(data, list):
         return {}
-    parts = {index: _part(model, item) for index, item in enumerate(data)}
+    parts = {
+        index: _part(model, item, {"name": f"unnamed-{index}", "language": "python"}) for index, item in enumerate(data)
+    }
     return {index: part for index, part in parts.items() if part is not None}
 
 
-def _part(model: type[_Part], data: Any) -> _Part | None:
+def _part(model: type[_Part], data: Any, stand_ins: Mapping[str, str] = MappingProxyType({})) -> _Part | None:
     """Return `data` as a model without what is faulty in it, or None where that is required."""
     while isinstance(data, dict):
         try:
             return model.model_validate(data)
         except ValidationError as error:
             faults = [
-                details["loc"][:-1] if details["type"] == "missing" else details["loc"] for details in error.errors()
+                details["loc"][:-1] if details["type"] == "missing" and len(details["loc"]) > 1 else details["loc"]
+                for details in error.errors()
             ]
-        if () in faults:
-            return None
+        before = data
         for location in faults:
             data = _without(data, tuple(part for part in location if part != "[key]"))
+        for key in {str(location[0]) for location in faults if len(location) == 1}:
+            field = model.model_fields.get(key)
+            if field is not None and field.is_required():
+                if key not in stand_ins:
+                    return None
+                data = data | {key: stand_ins[key]}
+        if data == before:
+            return None
     return None
 
 

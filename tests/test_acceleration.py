@@ -33,10 +33,10 @@ def test_without_them_copier_runs_as_it_is(empty_bench: Workbench, monkeypatch: 
     assert (empty_bench.cd / "services/billing/about.txt").is_file()
 
 
-def test_the_originals_are_back_afterwards() -> None:
+def test_the_originals_are_back_afterwards(tmp_path: Path) -> None:
     before = {name: acceleration._lookup(name) for name in acceleration.INTERNALS}
 
-    with acceleration.accelerate():
+    with acceleration.accelerate(tmp_path):
         assert any(acceleration._lookup(name) is not original for name, original in before.items())
 
     assert {name: acceleration._lookup(name) for name in acceleration.INTERNALS} == before
@@ -47,7 +47,7 @@ def test_the_real_blueprints_render_byte_for_byte_alike(tmp_path: Path) -> None:
     spec = load_spec(Path(__file__).parent / "specs/valid/every-key.yaml")
     template = find_template()
     for accelerated in (False, True):
-        with renderer(template, accelerated=accelerated) as render:
+        with renderer(template, tmp_path, accelerated=accelerated) as render:
             for repository in repositories(spec):
                 target = tmp_path / str(accelerated) / repository.name
                 render.render(repository.answers, template.commit, target)
@@ -72,7 +72,7 @@ def test_an_update_merges_alike(bench: Workbench, tmp_path: Path) -> None:
     for accelerated in (False, True):
         clone = tmp_path / str(accelerated)
         git(tmp_path, "clone", "--quiet", str(bench.app), str(clone))
-        with renderer(find_template(str(template.folder)), accelerated=accelerated) as render:
+        with renderer(find_template(str(template.folder)), tmp_path, accelerated=accelerated) as render:
             render.update(repositories(spec)[0].answers, clone)
         results[accelerated] = (_content(clone), git(clone, "ls-files", "--stage"))
 

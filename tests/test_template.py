@@ -89,7 +89,7 @@ def test_an_installed_wheel_works_without_a_network_and_updates_what_a_checkout_
     spec.write_text(SPEC.replace("catalog", "billing"))
     updated = _run([*command, "apply", "-f", str(spec)], site, https_proxy="http://127.0.0.1:9")
     assert updated.returncode == 0, updated.stderr
-    assert (platform / "app-repo/services/billing").is_dir()
+    assert "name: billing" in (platform / "app-repo/.copier-answers.yml").read_text()
 
 
 def _run(command: list[str], path: Path, **variables: str) -> subprocess.CompletedProcess[str]:

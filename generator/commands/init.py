@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from generator import output
+from generator.edit import flow
 from generator.errors import InputError, RefusedError
 from generator.schema import SCHEMA_FILE, schema_text
 from generator.spec import parse_spec
@@ -40,7 +41,11 @@ def run(file: Path, *, name: str | None, organization: str | None, service: str 
     organization = organization or _ask("--organization", "GitHub organization", default=name)
     service = service or _ask("--service", "Name of the first service")
     text = _SPEC.format(
-        schema=SCHEMA_FILE, name=name, organization=organization, service=service, language=language or "python"
+        schema=SCHEMA_FILE,
+        name=flow(name),
+        organization=flow(organization),
+        service=flow(service),
+        language=flow(language or "python"),
     )
     parse_spec(file, text)
     with file.open("x", encoding="utf-8") as new:

@@ -47,7 +47,8 @@ def remove(file: Path, name: str) -> int:
     spec = parse_spec(file, text)
     callers = [service.name for service in spec.services if name in service.depends_on]
     if callers:
-        raise InputError(f"{', '.join(callers)} depend on `{name}`; take it out of their dependsOn first.")
+        verb = "depends" if len(callers) == 1 else "depend"
+        raise InputError(f"{', '.join(callers)} {verb} on `{name}`; take it out of `dependsOn` there first.")
     edited = remove_service(text, name)
     parse_spec(file, edited)
     _write(file, edited)
