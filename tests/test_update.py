@@ -299,6 +299,8 @@ def test_the_state_that_robots_write_is_never_rendered_over(bench: Workbench) ->
 
 def test_a_plain_copier_update_works_in_each_repository(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand, without `triptych`: git finds the template at its address."""
+    bench.change_spec("{name: orders, language: python}", "{name: orders, language: python, description: '[[ 7*7 ]]'}")
+    bench.apply()
     bench.change_file(bench.app / "services/orders/about.txt", "line 3\n", "line 3, ours\n")
     for blueprint in ("app-repo", "ci-repo", "cd-repo"):
         bench.template.edit(f"blueprints/{blueprint}/README.md.jinja", "line 2\n", "line 2, newer\n")
@@ -317,6 +319,8 @@ def test_a_plain_copier_update_works_in_each_repository(bench: Workbench, monkey
         git(repository, "add", "--all")
         git(repository, "commit", "--quiet", "--message", "Update by hand")
     assert "line 3, ours" in (bench.app / "services/orders/about.txt").read_text()
+
+    assert "[[ 7*7 ]]" in (bench.app / ".copier-answers.yml").read_text(), "a recorded answer is no template"
 
     by_hand = bench.heads()
     bench.apply()
