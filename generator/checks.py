@@ -85,6 +85,13 @@ def _reserved(draft: Draft) -> Iterator[Fault]:
                 ("services", index, "name"),
                 f"`{service.name}` is reserved: a part of the generated repositories has that name; choose another",
             )
+        for suffix in names.SUFFIXES:
+            if service.name.endswith(suffix) and service.name.removesuffix(suffix) in draft.service_names:
+                yield Fault(
+                    ("services", index, "name"),
+                    f"`{service.name}` is the name of an object that `{service.name.removesuffix(suffix)}` makes; "
+                    "choose another",
+                )
     for index, environment in draft.environments.items():
         if environment.name in names.RESERVED_ENVIRONMENTS:
             yield Fault(

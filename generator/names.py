@@ -56,6 +56,7 @@ RESERVED_SERVICES = frozenset(
     {
         "app-push",  # the receiver's workflow
         "base",  # the library chart
+        "default-deny",  # the network policy of each namespace
         "global",  # Helm's own key of an umbrella's values
         "library",
         "platform",
@@ -96,9 +97,12 @@ class DerivedName:
     limit: int
 
 
+# What the chart puts behind a service's name for objects of its own.
+SUFFIXES = ("-preview",)
+
 # Every name that templates put together; the templates of `blueprints/cd-repo` use these forms and no other.
 DERIVED_OF_SERVICE = (
-    DerivedName("Service of a canary or preview", "{service}-preview", MAX_LABEL),
+    DerivedName("Service of a blue-green preview", "{service}-preview", MAX_LABEL),
     # A pod's name is cut by Kubernetes, but a ReplicaSet's hash of 10 characters becomes part of a label's value.
     DerivedName("ReplicaSet", "{service}-0123456789", MAX_LABEL),
     DerivedName("Argo CD Application", "{environment}-{service}", MAX_LABEL),

@@ -53,9 +53,9 @@ def _answers(spec: Spec, blueprint: str, project: Callable[[Spec], Answers]) -> 
         "name": spec.platform.name,
         "organization": github.organization,
         "owner": resolve.platform_owner(spec),
-        "appRepo": github.app_repo,
         "ciRepo": github.ci_repo,
         "cdRepo": github.cd_repo,
+        "runsOn": resolve.runs_on(spec),
         **answers["platform"],
     }
     return {"blueprint": blueprint, **answers}
@@ -67,7 +67,11 @@ def _services(spec: Spec) -> list[Service]:
 
 def _app(spec: Spec) -> Answers:
     return {
-        "platform": {"description": spec.platform.description},
+        "platform": {
+            "appRepo": spec.platform.github.app_repo,
+            "description": spec.platform.description,
+            "languages": sorted({service.language for service in spec.services}),
+        },
         "environments": [{"name": e.name, "branch": e.branch} for e in resolve.environments(spec)],
         "services": [
             {
@@ -76,7 +80,6 @@ def _app(spec: Spec) -> Answers:
                 "language": service.language,
                 "owner": resolve.owner(spec, service),
                 "port": resolve.port(spec, service),
-                "dependsOn": sorted(service.depends_on),
             }
             for service in _services(spec)
         ],
@@ -85,13 +88,13 @@ def _app(spec: Spec) -> Answers:
 
 def _ci(spec: Spec) -> Answers:
     return {
-        "platform": {"imageRegistry": resolve.image_registry(spec), "runsOn": resolve.runs_on(spec)},
-        "environments": [{"name": e.name, "branch": e.branch} for e in resolve.environments(spec)],
+        "platform": {
+            "appRepo": spec.platform.github.app_repo,
+            "imageRegistry": resolve.image_registry(spec),
+        },
+        "environments": [{"name": e.name, "branch": e.branch, "deploy": e.deploy} for e in resolve.environments(spec)],
         "scanning": spec.features.scanning.model_dump(by_alias=True),
-        "services": [
-            {"name": service.name, "language": service.language, "owner": resolve.owner(spec, service)}
-            for service in _services(spec)
-        ],
+        "services": [{"name": service.name, "language": service.language} for service in _services(spec)],
     }
 
 

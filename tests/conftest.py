@@ -27,7 +27,7 @@ def _git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def rendered(_git: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Platform]:
-    """Return a function that renders a platform of tests/answers, once in this worker."""
+    """Return a function that renders a platform of tests/specs/platforms, once in this worker."""
 
     @cache
     def render(name: str) -> Platform:
@@ -56,7 +56,7 @@ def hostile(rendered: Callable[[str], Platform]) -> Platform:
 
 @pytest.fixture(scope="session", params=platforms.NAMES)
 def platform(request: pytest.FixtureRequest, rendered: Callable[[str], Platform]) -> Platform:
-    """Each platform of tests/answers in turn."""
+    """Each platform of tests/specs/platforms in turn."""
     return rendered(request.param)
 
 

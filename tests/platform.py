@@ -1,18 +1,14 @@
 """Rendered platforms that the tests of the blueprints look at."""
 
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import copier
-import yaml
-from copier.errors import DirtyLocalWarning
+from generator.projection import Answers, repositories
+from generator.spec import load_spec
+from tests.workbench import triptych
 
-from tests.tools import ROOT, run
-
-ANSWERS = Path(__file__).parent / "answers"
+SPECS = Path(__file__).parent / "specs" / "platforms"
 NAMES = ("example", "minimal", "one-environment", "five-environments", "hostile")
 
 
@@ -34,35 +30,27 @@ class Platform:
 
 
 def render(name: str, directory: Path) -> Platform:
-    """Render the platform called `name` into three git repositories below `directory`."""
-    return Platform(
-        name=name,
-        app=_render(name, "app-repo", directory),
-        ci=_render(name, "ci-repo", directory),
-        cd=_render(name, "cd-repo", directory),
+    """Apply the spec called `name` below `directory`."""
+    spec = SPECS / f"{name}.yaml"
+    result = triptych("apply", "--file", spec, "--output", directory)
+    assert result.code == 0, result.err
+    # Tests know the repositories by their blueprints, whatever the spec calls them.
+    for repository in repositories(load_spec(spec)):
+        if repository.name != repository.blueprint:
+            (directory / repository.name).rename(directory / repository.blueprint)
+    return Platform(name=name, app=directory / "app-repo", ci=directory / "ci-repo", cd=directory / "cd-repo")
+
+
+def answers_of(name: str, blueprint: str) -> Answers:
+    """Return what a platform's repository is rendered from."""
+    (answers,) = (
+        repository.answers
+        for repository in repositories(load_spec(SPECS / f"{name}.yaml"))
+        if repository.blueprint == blueprint
     )
-
-
-def answers_of(name: str, blueprint: str) -> dict[str, Any]:
-    """Return the answers that a platform's repository is rendered from, as in tests/answers."""
-    answers: dict[str, Any] = yaml.safe_load((ANSWERS / name / f"{blueprint}.yml").read_text(encoding="utf-8"))
     return answers
 
 
 def copy_of(repository: Path, directory: Path) -> Path:
     """Copy a rendered repository with its history, for a test that changes files or commits."""
     return Path(shutil.copytree(repository, directory / repository.name, symlinks=True))
-
-
-def _render(name: str, blueprint: str, directory: Path) -> Path:
-    answers = answers_of(name, blueprint)
-    repository = directory / blueprint
-    with warnings.catch_warnings():
-        # The tests are about this checkout as it is, committed or not.
-        warnings.simplefilter("ignore", DirtyLocalWarning)
-        copier.run_copy(str(ROOT), repository, data=answers, vcs_ref="HEAD", defaults=True, unsafe=False, quiet=True)
-    branch = answers["environments"][0]["branch"] if blueprint == "app-repo" else "main"
-    run("git", "init", "--quiet", f"--initial-branch={branch}", cwd=repository)
-    run("git", "add", "--all", cwd=repository)
-    run("git", "commit", "--quiet", "--message", "Create the repository", cwd=repository)
-    return repository

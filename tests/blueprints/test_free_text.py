@@ -25,7 +25,7 @@ _SNIPPETS = st.sampled_from(
         *("é", "漢", "😀", "  "),
     ]
 )
-_CHARACTERS = st.characters(codec="utf-8").filter(lambda character: re.match(TEXT, character) is not None)
+_CHARACTERS = st.characters(codec="utf-8").filter(lambda character: re.fullmatch(TEXT, character) is not None)
 _TEXTS = st.lists(_SNIPPETS | _CHARACTERS, max_size=12).map("".join)
 
 
@@ -59,7 +59,7 @@ def test_any_text_stays_what_it_is(render: Renderer, tmp_path: Path, before: str
 @given(st.text(max_size=20))
 def test_text_that_could_act_on_its_surroundings_is_refused(text: str) -> None:
     """A description is one line without control characters, so that no format needs to think of them."""
-    allowed = re.match(TEXT, text) is not None and "\n" not in text
+    allowed = re.fullmatch(TEXT, text) is not None
 
     assert allowed == all(
         ord(character) > 0x1F
