@@ -1,0 +1,122 @@
+"""The Dockerfiles: what the linters say, and that what they copy reaches the build."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.blueprints.app_repo.process import started
+from tests.platform import Platform
+from tests.tools import run, tool
+
+DIGEST = "51dafde81dbdb6ebde285137a295cf18a47ca95234fe388a343719cb97305b3d"
+
+
+def dockerfiles(app: Path) -> list[Path]:
+    found = sorted(app.glob("services/*/Dockerfile"))
+    assert found
+    return found
+
+
+def test_hadolint_finds_nothing(platform: Platform) -> None:
+    assert run(tool("hadolint"), *dockerfiles(platform.app)).stdout == ""
+
+
+@pytest.mark.slow
+def test_checkov_finds_nothing(example: Platform) -> None:
+    out = run(
+        tool("checkov"),
+        "--quiet",
+        "--compact",
+        "--skip-download",
+        "--framework",
+        "dockerfile",
+        "--directory",
+        example.app,
+    ).stdout
+    assert "Failed checks: 0" in out
+
+
+def test_the_base_is_pinned_and_the_user_is_a_number(platform: Platform) -> None:
+    for path in dockerfiles(platform.app):
+        text = path.read_text()
+        assert re.findall(r"^ARG BASE_IMAGE=\S+@sha256:(\w+)$", text, re.MULTILINE) == [DIGEST]
+        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE_IMAGE}"}
+        (user,) = re.findall(r"^USER (\d+):\d+$", text, re.MULTILINE)
+        assert int(user) >= 10000
+
+
+def test_what_is_copied_is_in_the_context(platform: Platform) -> None:
+    ignore = [line for line in (platform.app / ".dockerignore").read_text().splitlines() if line[0] not in "#*!"]
+    ignore += [line for line in (platform.app / ".dockerignore").read_text().splitlines() if line.startswith("**")]
+    for path in dockerfiles(platform.app):
+        copies = re.findall(r"^COPY (?!--from)(.+) \S+$", path.read_text(), re.MULTILINE)
+        sources = [source for line in copies for source in line.split()]
+        assert f"services/{path.parent.name}/app" in sources
+        for source in sources:
+            assert (platform.app / source).exists(), source
+            assert source.split("/")[0] in {"services", "shared"}
+            assert not any(fnmatch(f"/{source}", pattern.removeprefix("**")) for pattern in ignore)
+
+
+def test_another_service_s_code_is_not_copied(example: Platform) -> None:
+    text = (example.app / "services/orders/Dockerfile").read_text()
+    assert "catalog" not in text
+
+
+def test_no_free_text_gets_in(hostile: Platform) -> None:
+    for path in dockerfiles(hostile.app):
+        assert not re.search("PELICAN|BADGER|MAGPIE|FERRET|LLAMA", path.read_text())
+
+
+def instructions(dockerfile: Path) -> list[tuple[str, str]]:
+    """The instructions of a Dockerfile, each on one line."""
+    lines = [line for line in dockerfile.read_text().splitlines() if not line.lstrip().startswith("#")]
+    logical = re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines()
+    return [(name, rest) for name, _, rest in (line.partition(" ") for line in logical) if name]
+
+
+def execute(dockerfile: Path, context: Path, root: Path) -> list[str]:
+    """Do on this machine, below `root`, what a build does in its container; return the command of the image."""
+    run(sys.executable, "-m", "venv", root / "system")
+    path = f"{root / 'system/bin'}:{os.environ['PATH']}"
+    workdir = root
+    command: list[str] = []
+    for name, rest in instructions(dockerfile):
+        if name == "WORKDIR":
+            workdir = root / rest.strip("/")
+            workdir.mkdir()
+        elif name == "COPY" and not rest.startswith("--from"):
+            *sources, target = rest.split()
+            for source in sources:
+                if (context / source).is_dir():
+                    shutil.copytree(context / source, workdir / target)
+                else:
+                    (workdir / target).mkdir(exist_ok=True)
+                    shutil.copy(context / source, workdir / target)
+        elif name == "RUN":
+            script = re.sub(r"^--mount=\S+ ", "", rest).replace("/opt/venv", str(root / "venv"))
+            run("sh", "-ec", script, cwd=workdir, env={"PATH": path})
+        elif name == "CMD":
+            command = json.loads(rest)
+    return [str(root / "venv/bin" / command[0]), *command[1:]]
+
+
+@pytest.mark.slow
+def test_its_steps_make_a_service_that_runs(example: Platform, tmp_path: Path) -> None:
+    command = execute(example.app / "services/orders/Dockerfile", example.app, tmp_path)
+    with started(*command, cwd=tmp_path / "srv", SERVICE_VERSION="1.2.3") as service:
+        assert json.loads(service.get("/")[1])["version"] == "1.2.3"
+        assert service.stop()[0] == 0
+    # Nothing of the build, of the tests, or of pip is left in what the image gets.
+    (site_packages,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    assert not {"pip", "flit_core", "pytest", "mypy"} & {path.name for path in site_packages.iterdir()}
+    assert sorted(path.name for path in (tmp_path / "srv").iterdir() if path.name != "__pycache__") == [
+        "app",
+        "service.toml",
+    ]

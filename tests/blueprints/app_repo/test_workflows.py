@@ -1,0 +1,192 @@
+"""The workflows: linted, and executed by act on this machine."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import yaml
+
+from tests.blueprints.app_repo.github import GitHub
+from tests.platform import Platform, answers_of, copy_of
+from tests.tools import run, tool
+
+# Stand-ins for actions: one that gives a token which says what was asked for, and one that does nothing.
+APP_ACTION = """
+name: Give a token
+inputs: {client-id: {}, private-key: {}, owner: {}, repositories: {}, permission-contents: {}}
+outputs: {token: {value: "${{ steps.token.outputs.token }}"}}
+runs:
+  using: composite
+  steps:
+    - id: token
+      shell: bash
+      run: echo "token=$OWNER-$REPOSITORIES-contents-$CONTENTS" >> "$GITHUB_OUTPUT"
+      env:
+        OWNER: ${{ inputs.owner }}
+        REPOSITORIES: ${{ inputs.repositories }}
+        CONTENTS: ${{ inputs.permission-contents }}
+"""
+DO_NOTHING = """
+name: Do nothing
+runs: {using: composite, steps: [{run: "true", shell: bash}]}
+"""
+# Stands at the boundary: what `make lint test` does is tested by itself, here it is who calls it, and what comes of it.
+MAKE = """#!/bin/sh
+echo "make $*" >> "$MAKE_LOG"
+case "$*" in *"$MAKE_FAILS_ON"*) exit 1 ;; esac
+"""
+
+Act = Callable[..., CompletedProcess[str]]
+
+
+def workflows(app: Path) -> list[Path]:
+    return sorted((app / ".github/workflows").iterdir())
+
+
+def test_actionlint_finds_nothing(platform: Platform) -> None:
+    assert run(tool("actionlint"), "-shellcheck", tool("shellcheck"), cwd=platform.app).stdout == ""
+
+
+def test_zizmor_finds_nothing(platform: Platform) -> None:
+    run(tool("zizmor"), "--offline", "--persona", "pedantic", platform.app)
+
+
+def test_shellcheck_finds_nothing(example: Platform) -> None:
+    run(tool("shellcheck"), *sorted((example.app / ".github/scripts").iterdir()))
+
+
+def test_yamllint_finds_nothing(platform: Platform) -> None:
+    run(tool("yamllint"), "--strict", ".", cwd=platform.app)
+
+
+def test_a_push_to_an_environment_s_branch_is_told(platform: Platform) -> None:
+    workflow = yaml.safe_load((platform.app / ".github/workflows/notify-ci.yml").read_text())
+    branches = [environment["branch"] for environment in answers_of(platform.name, "app-repo")["environments"]]
+    assert workflow[True] == {"push": {"branches": branches}}  # YAML 1.1 takes `on` for true
+
+
+def test_no_expression_reaches_a_shell(example: Platform) -> None:
+    for path in workflows(example.app):
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            assert not [step["run"] for step in job["steps"] if "${{" in step.get("run", "")]
+
+
+def test_every_action_is_pinned_by_commit(example: Platform) -> None:
+    for path in workflows(example.app):
+        for use in re.findall(r"uses: (.*)", path.read_text()):
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)
+
+
+def test_the_token_is_for_the_ci_repository_alone(platform: Platform) -> None:
+    names = answers_of(platform.name, "app-repo")["platform"]
+    workflow = yaml.safe_load((platform.app / ".github/workflows/notify-ci.yml").read_text())
+    assert workflow["permissions"] == {}
+    (step,) = [s for s in workflow["jobs"]["notify"]["steps"] if "create-github-app-token" in s.get("uses", "")]
+    assert (step["with"]["owner"], step["with"]["repositories"]) == (names["organization"], names["ciRepo"])
+    permissions = {key: value for key, value in step["with"].items() if key.startswith("permission")}
+    assert permissions == {"permission-contents": "write"}
+
+
+@pytest.fixture
+def act(rendered: Callable[[str], Platform], tmp_path: Path) -> Act:
+    """Run a workflow of the example on this machine, with stand-ins for actions and for make."""
+    app = copy_of(rendered("example").app, tmp_path)
+    pins = dict(re.findall(r"uses: actions/([\w-]+)@(\w+)", "".join(path.read_text() for path in workflows(app))))
+    actions = {"checkout": DO_NOTHING, "create-github-app-token": APP_ACTION, "setup-python": DO_NOTHING}
+    for name, text in actions.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "action.yml").write_text(text)
+    make = tmp_path / "bin" / "make"
+    make.parent.mkdir()
+    make.write_text(MAKE)
+    make.chmod(0o755)
+
+    def act(
+        event: str, workflow: str, *options: str, payload: dict[str, object], **environment: str
+    ) -> CompletedProcess[str]:
+        event_file = tmp_path / "event.json"
+        event_file.write_text(json.dumps(payload))
+        stand_ins = [f"--local-repository=actions/{name}@{pins[name]}={tmp_path / name}" for name in actions]
+        return run(
+            *(tool("act"), event, f"--workflows=.github/workflows/{workflow}", f"--eventpath={event_file}"),
+            *("--platform=ubuntu-24.04=-self-hosted", f"--action-cache-path={tmp_path / 'cache'}"),
+            *(*stand_ins, *options, *(f"--env={name}={value}" for name, value in environment.items())),
+            cwd=app,
+            env={"PATH": f"{make.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)},
+            check=False,
+        )
+
+    return act
+
+
+PUSH = {
+    "ref": "refs/heads/develop",
+    "before": "0" * 40,
+    "after": "1" * 40,
+    "repository": {"full_name": "acme/app-repo"},
+}
+
+
+@pytest.mark.slow
+def test_notify_sends_the_event(act: Act, github: GitHub) -> None:
+    result = act(
+        *("push", "notify-ci.yml", "--var", "DISPATCHER_APP_CLIENT_ID=Iv1.0123456789"),
+        *("--secret", "DISPATCHER_APP_PRIVATE_KEY=-----BEGIN PRIVATE KEY-----"),
+        payload=PUSH,
+        GITHUB_API_URL=github.url,
+        GITHUB_REPOSITORY="acme/app-repo",
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    ((path, headers, body),) = github.requests
+    assert path == "/repos/acme/ci-repo/dispatches"
+    assert headers["authorization"] == "Bearer acme-ci-repo-contents-write"
+    assert body["event_type"] == "app-push"
+    assert body["client_payload"]["ref"] == "refs/heads/develop"
+    assert body["client_payload"]["before"] == "0" * 40
+
+
+@pytest.mark.slow
+def test_notify_without_the_app_says_what_to_set(act: Act, github: GitHub) -> None:
+    result = act("push", "notify-ci.yml", payload=PUSH, GITHUB_API_URL=github.url, GITHUB_REPOSITORY="acme/app-repo")
+    assert result.returncode != 0
+    assert "Set the variable DISPATCHER_APP_CLIENT_ID to the client id of the GitHub App" in result.stdout
+    assert github.requests == []
+
+
+def checks(act: Act, tmp_path: Path, fails_on: str = "nothing") -> tuple[CompletedProcess[str], list[str]]:
+    log = tmp_path / "make.log"
+    log.touch()
+    payload = {"pull_request": {"number": 1, "head": {"ref": "topic"}, "base": {"ref": "develop"}}}
+    result = act("pull_request", "checks.yml", payload=payload, MAKE_LOG=str(log), MAKE_FAILS_ON=fails_on)
+    return result, sorted(log.read_text().splitlines())
+
+
+@pytest.mark.slow
+def test_a_pull_request_tests_the_library_and_each_service(act: Act, tmp_path: Path) -> None:
+    result, calls = checks(act, tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert calls == ["make lint test svc=catalog", "make lint test svc=orders", "make lint-shared test-shared"]
+    assert re.search(r"\[Checks/gate\s*\].*Job succeeded", result.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fails_on", ["svc=orders", "test-shared"])
+def test_one_failure_closes_the_gate(act: Act, tmp_path: Path, fails_on: str) -> None:
+    result, calls = checks(act, tmp_path, fails_on)
+    assert result.returncode != 0
+    assert len(calls) == 3
+    assert re.search(r"\[Checks/gate\s*\].*Job failed", result.stdout)
+
+
+@pytest.mark.slow
+def test_without_services_the_gate_is_open(act: Act, tmp_path: Path) -> None:
+    for path in (tmp_path / "app-repo/services").glob("*/service.toml"):
+        path.unlink()
+    result, calls = checks(act, tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert calls == ["make lint-shared test-shared"]
+    assert re.search(r"\[Checks/gate\s*\].*Job succeeded", result.stdout)
