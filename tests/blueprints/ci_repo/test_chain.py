@@ -1,0 +1,241 @@
+"""A push to app-repo, executed: app-push.yml, release.yml, batch.yml, shared-pipeline.yml, and one commit in cd-repo.
+
+act runs the workflows on this machine; git, buildah, skopeo, and the image registry are real. Actions that only GitHub
+can run have stand-ins in `actions/`; Cosign, Trivy, and Syft are fakes that the installing steps put on PATH.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.blueprints.ci_repo.conftest import commit
+from tests.blueprints.ci_repo.test_build_image import point_to
+from tests.blueprints.ci_repo.test_gates import TRIVY
+from tests.blueprints.ci_repo.toolbox import COSIGN, SYFT, Toolbox
+from tests.platform import Platform
+from tests.tools import run, tool
+
+ACTIONS = Path(__file__).parent / "actions"
+STAND_INS = {
+    "actions/checkout": "checkout",
+    "actions/create-github-app-token": "create-github-app-token",
+    "actions/download-artifact": "download-artifact",
+    "actions/setup-python": "nothing",
+    "actions/upload-artifact": "upload-artifact",
+    "anchore/sbom-action": "install-syft",
+    "aquasecurity/trivy-action": "install-trivy",
+    "docker/setup-buildx-action": "nothing",
+    "sigstore/cosign-installer": "install-cosign",
+}
+SECRETS = ("GITHUB_TOKEN", "READER_APP_PRIVATE_KEY", "REGISTRAR_APP_PRIVATE_KEY")
+VARIABLES = ("READER_APP_CLIENT_ID", "REGISTRAR_APP_CLIENT_ID")
+# act's last line of a job: `[orders-2/Shared pipeline/Image] 🏁  Job succeeded`; the first part is the caller's name.
+JOB = re.compile(
+    r"^\[(?P<caller>[^\]/]+)/(?:(?P<workflow>[^\]/]+)/)?(?P<job>[^\]/]+?)(?:-\d+)? *\] .*Job succeeded", re.MULTILINE
+)
+
+
+@dataclass
+class Run:
+    """What a workflow run did."""
+
+    succeeded: bool
+    output: str
+
+    @property
+    def jobs(self) -> set[str]:
+        """The jobs that ran to their end, as `<service>/<job>` where they belong to a service."""
+        return {
+            f"{re.sub(r'-[0-9]+$', '', m['caller'])}/{m['job']}" if m["workflow"] == "Shared pipeline" else m["job"]
+            for m in JOB.finditer(self.output)
+        }
+
+
+@dataclass
+class GitHub:
+    """The three repositories on a server, and the runner of ci-repo's workflows."""
+
+    folder: Path
+    source: Path
+    ci: Path
+    cd: Path
+    env: dict[str, str]
+
+    def push(self) -> str:
+        """Push app-repo's branch and return the commit."""
+        run("git", "push", "--quiet", "--force", self.folder / "acme" / "app-repo", "HEAD:develop", cwd=self.source)
+        return run("git", "rev-parse", "HEAD", cwd=self.source).stdout.strip()
+
+    def app_push(self, sha: str, ref: str = "refs/heads/develop", **env: str) -> Run:
+        """Deliver the event that app-repo sends after a push."""
+        payload = {"repository": "acme/app-repo", "ref": ref, "sha": sha, "before": "0" * 40}
+        event = {"action": "app-push", "client_payload": payload}
+        return self.act("repository_dispatch", "app-push.yml", event, env)
+
+    def run_by_hand(self, service: str, *, deploy: bool) -> Run:
+        # GitHub sends all inputs as text.
+        event = {"inputs": {"ref": "develop", "deploy": str(deploy).lower()}}
+        return self.act("workflow_dispatch", f"{service}-pipeline.yml", event, {})
+
+    def act(self, name: str, workflow: str, event: Any, env: dict[str, str]) -> Run:
+        path = self.folder / "event.json"
+        path.write_text(json.dumps(event))
+        pins = re.findall(r"uses: ([\w-]+/[\w-]+)\S*@([0-9a-f]{40})", "".join(w.read_text() for w in self.workflows))
+        replace = [f"--local-repository={a}@{commit}={ACTIONS / STAND_INS[a]}" for a, commit in sorted(set(pins))]
+        result = run(
+            *(tool("act"), name, "--workflows", f".github/workflows/{workflow}", "--eventpath", path),
+            *("--platform=ubuntu-24.04=-self-hosted", "--use-new-action-cache", *replace),
+            *(f"--secret={name}=value-of-{name}" for name in SECRETS),
+            *(f"--var={name}=value-of-{name}" for name in VARIABLES),
+            *("--action-cache-path", self.folder / "cache"),
+            *(f"--env={key}={value}" for key, value in {**self.env, **env}.items()),
+            cwd=self.ci,
+            env={"XDG_CACHE_HOME": str(self.folder / "cache"), **self.env},
+            check=False,
+        )
+        return Run(result.returncode == 0, result.stdout + result.stderr)
+
+    @property
+    def workflows(self) -> list[Path]:
+        return sorted((self.ci / ".github" / "workflows").glob("*.yml"))
+
+    def commits(self) -> list[str]:
+        """The subjects of cd-repo's commits, newest first, without the one that created it."""
+        return run("git", "log", "--format=%s", "main", cwd=self.cd).stdout.splitlines()[:-1]
+
+    def digest(self, service: str) -> str:
+        """Return the digest that cd-repo's registry has for a service in dev."""
+        text = run("git", "show", f"main:registry/releases/dev/{service}.yaml", cwd=self.cd).stdout
+        (digest,) = re.findall(r"sha256:[0-9a-f]{64}", text)
+        return str(digest)
+
+
+@dataclass
+class Machine:
+    """A machine that builds and pushes: the image registry's address, and its environment."""
+
+    registry: str
+    env: dict[str, str]
+
+
+@pytest.fixture
+def machine(builder: dict[str, str], registry: tuple[str, dict[str, str]]) -> Machine:
+    address, env = registry
+    return Machine(address, {**builder, **env})
+
+
+@pytest.fixture
+def github(example: Platform, ci: Path, source: Path, tools: Toolbox, machine: Machine) -> GitHub:
+    server = source.parent / "server"
+    address = machine.registry
+    point_to(ci, f"{address}/acme")
+    for workflow in (ci / ".github" / "workflows").glob("*.yml"):
+        workflow.write_text(workflow.read_text().replace("ghcr.io/acme", f"{address}/acme"))
+    commit(ci, "Use the registry of the test")
+    run("git", "remote", "add", "origin", "https://github.com/acme/ci-repo.git", cwd=ci)
+    for name, path in (("app-repo", source), ("ci-repo", ci), ("cd-repo", example.cd)):
+        bare = server / "acme" / name
+        run("git", "clone", "--quiet", "--bare", path, bare)
+        run("git", "config", "uploadpack.allowAnySHA1InWant", "true", cwd=bare)
+    (server / "acme" / "cd-repo.git").symlink_to(server / "acme" / "cd-repo")
+    config = server / "gitconfig"
+    config.write_text(
+        f'[url "{server}/"]\n\tinsteadOf = https://github.com/\n[user]\n\tname = Test\n\temail = test@acme.example\n'
+    )
+    for name, body in (("cosign", COSIGN), ("trivy", TRIVY), ("syft", SYFT)):
+        tools.add(name, body, folder=name)
+    env = {
+        "ARTIFACTS": str(server / "artifacts"),
+        "TOOLBOX": str(tools.folder),
+        "FAKE_COSIGN_STATE": str(server / "signatures"),
+        "GIT_CONFIG_GLOBAL": str(config),
+        **machine.env,
+    }
+    return GitHub(server, source, ci, server / "acme" / "cd-repo", env)
+
+
+LEGS = {service: {f"{service}/{job}" for job in ("Test", "Image", "Sign")} for service in ("catalog", "orders")}
+
+
+@pytest.mark.slow
+def test_a_push_becomes_signed_images_and_one_commit(github: GitHub, tools: Toolbox) -> None:
+    first = github.app_push(github.push())
+    assert first.succeeded, first.output
+    assert first.jobs == {"Accept", "Plan", "Register", *LEGS["catalog"], *LEGS["orders"]}
+    assert github.commits() == ["release(dev): 2 services"]
+    signed = [call[-1] for call in tools.calls if call[:2] == ["cosign", "sign"]]
+    assert sorted(reference.partition("@")[2] for reference in signed) == sorted(map(github.digest, LEGS))
+
+    # The same event once more: nothing is left to do.
+    again = github.app_push(github.push())
+    assert again.succeeded, again.output
+    assert again.jobs == {"Accept", "Plan"}
+    assert len(github.commits()) == 1
+
+    # One service changes: exactly its jobs run, and cd-repo gets its digest alone.
+    before = {service: github.digest(service) for service in LEGS}
+    (github.source / "services/orders/hello").write_text("good morning\n")
+    commit(github.source, "Say good morning", when="2026-11-23T11:00:00+02:00")
+    one = github.app_push(github.push())
+    assert one.succeeded, one.output
+    assert one.jobs == {"Accept", "Plan", "Register", *LEGS["orders"]}
+    assert github.commits()[0].startswith("release(dev): orders 20261123.090000-")
+    assert github.digest("catalog") == before["catalog"]
+    assert github.digest("orders") != before["orders"]
+
+
+@pytest.mark.slow
+def test_a_vulnerable_image_is_neither_pushed_nor_deployed(github: GitHub, tools: Toolbox) -> None:
+    done = github.app_push(github.push(), FOUND="CVE-2026-1")
+    assert not done.succeeded
+    assert {"catalog/Test", "orders/Test"} <= done.jobs
+    assert not {"catalog/Image", "orders/Image", "catalog/Sign", "orders/Sign"} & done.jobs
+    assert [call for call in tools.calls if call[0] == "cosign"] == []
+    assert github.commits() == []
+    # The next run finds what is missing: nothing was lost.
+    healed = github.app_push(github.push())
+    assert healed.succeeded, healed.output
+    assert github.commits() == ["release(dev): 2 services"]
+
+
+@pytest.mark.slow
+def test_a_service_is_built_by_hand(github: GitHub) -> None:
+    github.push()
+    tried = github.run_by_hand("orders", deploy=False)
+    assert tried.succeeded, tried.output
+    assert tried.jobs == {"Plan", *LEGS["orders"]}
+    assert github.commits() == []
+    deployed = github.run_by_hand("orders", deploy=True)
+    assert deployed.succeeded, deployed.output
+    assert deployed.jobs == {"Plan", "Register", *LEGS["orders"]}
+    assert len(github.commits()) == 1
+
+
+@pytest.mark.slow
+def test_a_missing_setting_stops_the_run_and_is_named(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.blueprints.ci_repo.test_chain.VARIABLES", ())
+    done = github.app_push(github.push())
+    assert not done.succeeded
+    assert "not set: READER_APP_CLIENT_ID REGISTRAR_APP_CLIENT_ID" in done.output
+
+
+@pytest.mark.slow
+def test_a_push_to_another_environments_branch_builds_nothing(github: GitHub) -> None:
+    done = github.app_push(github.push(), "refs/heads/staging")
+    assert done.succeeded, done.output
+    assert done.jobs == {"Accept"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "ref", ["refs/heads/$(touch pwned)", "`touch pwned`", 'develop"; touch pwned; "', "develop\nbuild=true"]
+)
+def test_a_hostile_branch_name_is_refused_and_not_executed(github: GitHub, ref: str) -> None:
+    done = github.app_push(github.push(), ref)
+    assert not done.succeeded
+    assert done.jobs == set()
+    assert not list(github.folder.parent.rglob("pwned"))

@@ -1,0 +1,224 @@
+"""The gates: what must not pass does not pass, and a gate that cannot work lets nothing pass."""
+
+import datetime
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.blueprints.ci_repo.toolbox import COSIGN, SYFT, Toolbox
+from tests.tools import run
+
+REFERENCE = f"ghcr.io/acme/orders@sha256:{'a' * 64}"
+NO_TOOLS = "/usr/bin:/bin"
+TODAY = datetime.datetime.now(datetime.UTC).date()
+TOMORROW = TODAY + datetime.timedelta(days=1)
+
+# What Trivy does: it reads the ignore file, and its exit code says whether it found something.
+TRIVY = """
+if os.environ.get("TRIVY_BROKEN"):
+    sys.exit(1)
+ignored = open(args[args.index("--ignorefile") + 1]).read()
+found = [cve for cve in os.environ.get("FOUND", "").split() if cve not in ignored]
+print("\\n".join(found))
+sys.exit(int(args[args.index("--exit-code") + 1]) if found else 0)
+"""
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    layout = tmp_path / "image"
+    layout.mkdir()
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return layout
+
+
+def scan(scripts: Path, image: Path, tools: Toolbox, exceptions: str = "", **env: str) -> tuple[int, str]:
+    tools.add("trivy", TRIVY)
+    file = image.parent / "exceptions.txt"
+    file.write_text(exceptions)
+    result = run(
+        *(scripts / "scan-vulnerabilities.sh", "--image", image, "--exceptions", file),
+        env={**tools.env, **env},
+        check=False,
+    )
+    return result.returncode, result.stderr
+
+
+def test_a_clean_image_passes(scripts: Path, image: Path, tools: Toolbox) -> None:
+    assert scan(scripts, image, tools)[0] == 0
+    (call,) = tools.calls
+    assert call[call.index("--severity") + 1] == "HIGH,CRITICAL"
+    assert call[call.index("--input") + 1] == str(image)
+    assert "--ignore-unfixed" in call
+
+
+def test_a_vulnerability_stops_the_image(scripts: Path, image: Path, tools: Toolbox) -> None:
+    assert scan(scripts, image, tools, FOUND="CVE-2026-1")[0] == 3
+
+
+def test_an_exception_in_force_lets_it_pass(scripts: Path, image: Path, tools: Toolbox) -> None:
+    assert scan(scripts, image, tools, f"CVE-2026-1 exp:{TOMORROW} # not reachable\n", FOUND="CVE-2026-1")[0] == 0
+
+
+def test_an_exception_that_has_ended_does_not(scripts: Path, image: Path, tools: Toolbox) -> None:
+    code, message = scan(scripts, image, tools, f"CVE-2026-1 exp:{TODAY} # not reachable\n", FOUND="CVE-2026-1")
+    assert code == 3
+    assert f"the exception of CVE-2026-1 ended on {TODAY}" in message
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "CVE-2026-1",
+        "CVE-2026-1 # no end",
+        f"CVE-2026-1 exp:{TOMORROW}",
+        f"CVE-2026-1 exp:{TOMORROW} #",
+        "CVE-2026-1 exp:2026-02-31 # there is no such day",
+        "CVE-2026-1 exp:tomorrow # soon",
+        f"* exp:{TOMORROW} # all of them",
+        f"CVE-2026-1 CVE-2026-2 exp:{TOMORROW} # two at once",
+    ],
+)
+def test_an_exception_needs_an_end_and_a_reason(scripts: Path, image: Path, tools: Toolbox, entry: str) -> None:
+    code, message = scan(scripts, image, tools, f"# a comment\n{entry}\n")
+    assert code == 2
+    assert "exceptions.txt:2" in message
+    assert tools.calls == []
+
+
+def test_the_generated_exceptions_are_valid(ci: Path) -> None:
+    run(ci / "scripts" / "scan-vulnerabilities.sh", "--check-exceptions")
+
+
+def test_a_scan_that_cannot_be_made_stops_the_image(scripts: Path, image: Path, tools: Toolbox) -> None:
+    assert scan(scripts, image, tools, TRIVY_BROKEN="1")[0] == 1
+    missing = run(scripts / "scan-vulnerabilities.sh", "--image", image, env={"PATH": NO_TOOLS}, check=False)
+    assert missing.returncode == 1
+    assert "trivy is not on PATH" in missing.stderr
+    nothing = run(scripts / "scan-vulnerabilities.sh", "--image", image.parent, env=tools.env, check=False)
+    assert nothing.returncode == 1
+
+
+def test_snyk_tests_what_was_built(scripts: Path, image: Path, tools: Toolbox) -> None:
+    tools.add("snyk", 'assert os.path.getsize(args[2].removeprefix("oci-archive:"))')
+    args = ("--image", image, "--service", "orders", "--source", image.parent)
+    run(scripts / "scan-dependencies.sh", *args, env={**tools.env, "SNYK_TOKEN": "secret"})
+    (call,) = tools.calls
+    assert call[1:3] == ["container", "test"]
+    assert "--severity-threshold=high" in call
+    assert "secret" not in " ".join(call)
+
+
+@pytest.mark.parametrize("code", [1, 2, 3])
+def test_snyk_stops_the_image_whatever_it_ends_with(scripts: Path, image: Path, tools: Toolbox, code: int) -> None:
+    tools.add("snyk", f"sys.exit({code})")
+    args = ("--image", image, "--service", "orders", "--source", image.parent)
+    env = {**tools.env, "SNYK_TOKEN": "secret"}
+    assert run(scripts / "scan-dependencies.sh", *args, env=env, check=False).returncode == code
+
+
+def test_snyk_without_a_token_stops_the_image(scripts: Path, image: Path, tools: Toolbox) -> None:
+    tools.add("snyk")
+    args = ("--image", image, "--service", "orders", "--source", image.parent)
+    result = run(scripts / "scan-dependencies.sh", *args, env={**tools.env, "SNYK_TOKEN": ""}, check=False)
+    assert result.returncode == 1
+    assert tools.calls == []
+
+
+def test_a_setting_that_is_missing_is_named(scripts: Path) -> None:
+    env = {"SONAR_HOST_URL": "https://sonar.acme.example", "SONAR_TOKEN": ""}
+    result = run(scripts / "require-settings.sh", "SONAR_HOST_URL", "SONAR_TOKEN", env=env, check=False)
+    assert result.returncode == 1
+    assert "not set: SONAR_TOKEN;" in result.stderr
+
+
+def test_a_bill_of_materials_is_written(scripts: Path, image: Path, tools: Toolbox, tmp_path: Path) -> None:
+    tools.add("syft", SYFT)
+    run(scripts / "generate-sbom.sh", "--image", image, "--output", tmp_path / "sbom.json", env=tools.env)
+    assert tools.calls == [["syft", "scan", f"oci-dir:{image}", "--output", f"cyclonedx-json={tmp_path}/sbom.json"]]
+
+
+def test_no_bill_of_materials_is_an_error(scripts: Path, image: Path, tools: Toolbox, tmp_path: Path) -> None:
+    tools.add("syft")
+    args = ("--image", image, "--output", tmp_path / "sbom.json")
+    assert run(scripts / "generate-sbom.sh", *args, env=tools.env, check=False).returncode == 1
+    assert run(scripts / "generate-sbom.sh", *args, env={"PATH": NO_TOOLS}, check=False).returncode == 1
+
+
+@pytest.fixture
+def cosign(tools: Toolbox, tmp_path: Path) -> dict[str, str]:
+    tools.add("cosign", COSIGN)
+    return {**tools.env, "FAKE_COSIGN_STATE": str(tmp_path / "signatures")}
+
+
+def test_what_was_signed_is_verified(scripts: Path, tools: Toolbox, tmp_path: Path, cosign: dict[str, str]) -> None:
+    sbom = tmp_path / "orders.sbom.json"
+    sbom.write_text("{}")
+    run(scripts / "sign-image.sh", REFERENCE, "--sbom", sbom, env=cosign)
+    assert tools.calls == [
+        ["cosign", "sign", "--yes", REFERENCE],
+        ["cosign", "attest", "--yes", "--type", "cyclonedx", "--predicate", str(sbom), REFERENCE],
+    ]
+    run(scripts / "verify-image.sh", REFERENCE, env=cosign)
+    verify = tools.calls[2]
+    assert verify[verify.index("--certificate-identity") + 1] == (
+        "https://github.com/acme/ci-repo/.github/workflows/shared-pipeline.yml@refs/heads/main"
+    )
+    assert verify[verify.index("--certificate-oidc-issuer") + 1] == "https://token.actions.githubusercontent.com"
+    assert verify[verify.index("--certificate-github-workflow-repository") + 1] == "acme/ci-repo"
+    assert verify[verify.index("--certificate-github-workflow-ref") + 1] == "refs/heads/main"
+
+
+def test_an_image_without_signature_or_sbom_is_not_verified(scripts: Path, cosign: dict[str, str]) -> None:
+    assert run(scripts / "verify-image.sh", REFERENCE, env=cosign, check=False).returncode != 0
+    run(scripts / "sign-image.sh", REFERENCE, env=cosign)
+    assert run(scripts / "verify-image.sh", REFERENCE, env=cosign, check=False).returncode != 0
+
+
+@pytest.mark.parametrize("script", ["sign-image.sh", "verify-image.sh"])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "ghcr.io/acme/orders:1.0",
+        "ghcr.io/acme/orders",
+        "ghcr.io/acme/orders@sha256:abc",
+        f"ghcr.io/acme/orders@sha256:{'A' * 64}",
+        f"$(touch pwned)@sha256:{'a' * 64}",
+        f"--key=x@sha256:{'a' * 64}",
+        f"{REFERENCE}\n",
+        "",
+    ],
+)
+def test_only_a_digest_is_signed_or_verified(
+    scripts: Path, tools: Toolbox, cosign: dict[str, str], script: str, reference: str
+) -> None:
+    result = run(scripts / script, reference, env=cosign, cwd=scripts, check=False)
+    assert result.returncode == 1
+    assert tools.calls == []
+    assert not (scripts / "pwned").exists()
+
+
+def test_a_dry_run_signs_nothing(scripts: Path, tools: Toolbox, cosign: dict[str, str]) -> None:
+    assert run(scripts / "sign-image.sh", REFERENCE, "--dry-run", env=cosign).stdout.startswith("cosign sign --yes")
+    assert tools.calls == []
+
+
+def test_without_cosign_nothing_is_signed_or_verified(scripts: Path) -> None:
+    for script in ("sign-image.sh", "verify-image.sh"):
+        result = run(scripts / script, REFERENCE, env={"PATH": NO_TOOLS + os.pathsep + "/usr/local/bin"}, check=False)
+        assert result.returncode == 1
+        assert "cosign is not on PATH" in result.stderr
+
+
+def test_a_service_is_tested_by_its_own_command(scripts: Path, source: Path, tmp_path: Path) -> None:
+    result = run(scripts / "test-service.sh", "--service", "orders", "--source", source)
+    assert "lint orders" in result.stdout
+    assert "test orders" in result.stdout
+    (source / "Makefile").write_text("lint test:\n\t@false\n")
+    failed = run(scripts / "test-service.sh", "--service", "orders", "--source", source, check=False)
+    assert failed.returncode != 0
+    for bad in ("payments", "../orders", "orders;touch pwned", "-n"):
+        refused = run(scripts / "test-service.sh", "--service", bad, "--source", source, cwd=tmp_path, check=False)
+        assert refused.returncode == 1
+    assert not (tmp_path / "pwned").exists()

@@ -1,0 +1,176 @@
+"""scripts/collect-builds and notify-cd: only what the registry has and the signer signed reaches cd-repo."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.blueprints.ci_repo.toolbox import COSIGN, Toolbox
+from tests.platform import Platform, answers_of, copy_of
+from tests.tools import run
+
+VERSION = "20261123.081500-0123456789ab"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PLAN = {
+    "environment": "dev",
+    "commit": COMMIT,
+    "committed_at": "2026-11-23T08:15:00Z",
+    "version": VERSION,
+    "services": {"catalog": "c" * 64, "orders": "0" * 64},
+}
+DIGESTS = {"catalog": f"sha256:{'1' * 64}", "orders": f"sha256:{'2' * 64}"}
+
+# A registry that holds the images of the variable IMAGES: {reference: [digest, revision]}.
+SKOPEO = """
+images = json.loads(os.environ["IMAGES"])
+digest, revision = images.get(args[-1].removeprefix("docker://")) or sys.exit("manifest unknown")
+print(json.dumps({"Digest": digest, "Labels": {"org.opencontainers.image.revision": revision}}))
+"""
+
+
+@pytest.fixture
+def collect(scripts: Path, tools: Toolbox, tmp_path: Path) -> Any:
+    """Return a function that collects from images and signatures: the builds, the outputs, the warnings."""
+    tools.add("skopeo", SKOPEO)
+    tools.add("cosign", COSIGN)
+    (tmp_path / "plan.json").write_text(json.dumps(PLAN))
+
+    def collect(revisions: dict[str, str], signed: list[str]) -> tuple[Any, str, str]:
+        images = {f"ghcr.io/acme/{s}:{VERSION}": [DIGESTS[s], revision] for s, revision in revisions.items()}
+        signatures = tmp_path / "signatures"
+        references = [f"ghcr.io/acme/{service}@{DIGESTS[service]}" for service in signed]
+        signatures.write_text("".join(f"sign {r}\nattest {r}\n" for r in references))
+        outputs = tmp_path / "outputs"
+        outputs.unlink(missing_ok=True)
+        env = {"IMAGES": json.dumps(images), "FAKE_COSIGN_STATE": str(signatures), "GITHUB_OUTPUT": str(outputs)}
+        result = run(scripts / "collect-builds", cwd=tmp_path, env={**tools.env, **env})
+        return json.loads((tmp_path / "builds.json").read_text()), outputs.read_text(), result.stderr
+
+    return collect
+
+
+def test_what_was_built_and_signed_is_registered(collect: Any) -> None:
+    builds, outputs, _ = collect({"catalog": COMMIT, "orders": COMMIT}, ["catalog", "orders"])
+    assert outputs == "count=2\nmissing=\n"
+    assert builds[1] == {
+        "service": "orders",
+        "version": VERSION,
+        "digest": DIGESTS["orders"],
+        "commit": COMMIT,
+        "committed_at": "2026-11-23T08:15:00Z",
+        "source": "0" * 64,
+    }
+
+
+@pytest.mark.parametrize(
+    ("revisions", "signed"),
+    [
+        pytest.param({"catalog": COMMIT}, ["catalog", "orders"], id="not built"),
+        pytest.param({"catalog": COMMIT, "orders": COMMIT}, ["catalog"], id="not signed"),
+        pytest.param({"catalog": COMMIT, "orders": "f" * 40}, ["catalog", "orders"], id="of another commit"),
+    ],
+)
+def test_a_service_that_failed_is_missing_and_the_others_are_registered(
+    collect: Any, revisions: dict[str, str], signed: list[str]
+) -> None:
+    builds, outputs, warnings = collect(revisions, signed)
+    assert [build["service"] for build in builds] == ["catalog"]
+    assert outputs == "count=1\nmissing=orders\n"
+    assert "no trusted image of orders" in warnings
+
+
+@pytest.mark.parametrize("missing", ["skopeo", "cosign"])
+def test_without_its_tools_nothing_is_collected(scripts: Path, tools: Toolbox, tmp_path: Path, missing: str) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps(PLAN))
+    tools.add("cosign" if missing == "skopeo" else "skopeo")
+    (tools.folder / "bin" / "python3").symlink_to(sys.executable)
+    (tools.folder / "bin" / "env").symlink_to(run("sh", "-c", "command -v env").stdout.strip())
+    result = run(scripts / "collect-builds", cwd=tmp_path, env={"PATH": str(tools.folder / "bin")}, check=False)
+    assert result.returncode == 1
+    assert f"{missing} is not on PATH" in result.stderr
+    assert not (tmp_path / "builds.json").exists()
+
+
+@pytest.fixture
+def cd(example: Platform, tmp_path: Path) -> Path:
+    """A cd-repo on a server."""
+    bare = tmp_path / "cd.git"
+    run("git", "clone", "--quiet", "--bare", example.cd, bare)
+    return bare
+
+
+@pytest.fixture
+def builds(tmp_path: Path) -> Path:
+    path = tmp_path / "builds.json"
+    fields = {key: PLAN[key] for key in ("commit", "committed_at", "version")}
+    path.write_text(json.dumps([{"service": "orders", "digest": DIGESTS["orders"], "source": "0" * 64, **fields}]))
+    return path
+
+
+def notify(scripts: Path, cd: Path, builds: Path, *args: str, **env: str) -> str:
+    what = ("--builds", str(builds), "--repository", str(cd))
+    return run(scripts / "notify-cd", *what, *args, env={"GITHUB_ACTOR": "jo", **env}).stdout
+
+
+def log(cd: Path, branch: str = "main") -> list[str]:
+    return run("git", "log", "--format=%s", branch, cwd=cd).stdout.splitlines()
+
+
+def test_a_batch_is_one_commit_in_cd_repo(scripts: Path, cd: Path, builds: Path) -> None:
+    notify(scripts, cd, builds)
+    assert log(cd) == [f"release(dev): orders {VERSION}", "Create cd-repo from services.yaml"]
+    assert DIGESTS["orders"] in run("git", "show", "main:registry/versions.yaml", cwd=cd).stdout
+
+
+def test_a_dry_run_pushes_nothing(scripts: Path, cd: Path, builds: Path) -> None:
+    assert "orders" in notify(scripts, cd, builds, "--dry-run")
+    assert log(cd) == ["Create cd-repo from services.yaml"]
+
+
+def test_the_token_is_in_no_argument_and_no_file(scripts: Path, cd: Path, builds: Path, tools: Toolbox) -> None:
+    git = run("sh", "-c", "command -v git").stdout.strip()
+    tools.add("git", f'assert os.environ["GIT_CONFIG_COUNT"] == "1"\nos.execv({git!r}, ["git", *args])')
+    notify(scripts, cd, builds, CD_REPO_TOKEN="ghs_secret", **tools.env)  # noqa: S106 (a token of nobody)
+    calls = json.dumps(tools.calls)
+    assert "clone" in calls
+    assert "push" in calls
+    assert "ghs_secret" not in calls
+    assert "eC1hY2Nlc3MtdG9rZW4" not in calls
+
+
+def test_an_environment_that_asks_for_it_gets_a_pull_request(
+    scripts: Path, cd: Path, builds: Path, tools: Toolbox, tmp_path: Path
+) -> None:
+    assert answers_of("example", "cd-repo")["environments"][1]["deploy"] == "pull-request"
+    tools.add("gh", f'print(open({str(tmp_path / "open")!r}).read() if args[1] == "list" else "")')
+    (tmp_path / "open").write_text("")
+    notify(scripts, cd, builds, "--environment", "staging", **tools.env)
+    assert log(cd) == ["Create cd-repo from services.yaml"]
+    assert log(cd, "release/staging")[0] == f"release(staging): orders {VERSION}"
+    assert tools.calls[-1][1:3] == ["pr", "create"]
+    (tmp_path / "open").write_text("7")
+    notify(scripts, cd, builds, "--environment", "staging", **tools.env)
+    assert log(cd, "release/staging") == [f"release(staging): orders {VERSION}", "Create cd-repo from services.yaml"]
+    assert tools.calls[-1][1:4] == ["pr", "edit", "release/staging"]
+
+
+@pytest.mark.parametrize("environment", ["qa", "$(id)", "--push"])
+def test_an_environment_that_is_none_is_refused(scripts: Path, cd: Path, builds: Path, environment: str) -> None:
+    args = ("--builds", builds, "--repository", cd, "--environment", environment)
+    assert run(scripts / "notify-cd", *args, check=False).returncode == 1
+    assert log(cd) == ["Create cd-repo from services.yaml"]
+
+
+def test_a_repository_that_cannot_be_reached_is_an_error(scripts: Path, builds: Path, tmp_path: Path) -> None:
+    args = ("--builds", builds, "--repository", tmp_path / "nowhere")
+    assert run(scripts / "notify-cd", *args, check=False).returncode != 0
+
+
+def test_a_copy_of_a_platform_knows_its_names(example: Platform, tmp_path: Path) -> None:
+    scripts = copy_of(example.ci, tmp_path) / "scripts"
+    assert run(scripts / "config", "repositories.cd").stdout == "cd-repo\n"
+    assert run(scripts / "config", "environments.0.branch").stdout == "develop\n"
+    for key in ("nothing", "environments.9.name", "platform.name", ""):
+        assert run(scripts / "config", key, check=False).returncode == 1

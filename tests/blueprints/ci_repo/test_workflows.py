@@ -1,0 +1,175 @@
+"""The workflows: clean under the linters of their field, and true to the rules that no linter knows."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.platform import Platform, answers_of
+from tests.tools import run, tool
+
+USES = re.compile(r"uses: (\S+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$")
+
+
+def workflows(ci: Path) -> dict[str, Any]:
+    """Return each workflow by its file's name; YAML takes the key `on` for true."""
+    files = sorted((ci / ".github" / "workflows").glob("*.yml"))
+    return {file.name: yaml.safe_load(file.read_text()) for file in files}
+
+
+def jobs(ci: Path) -> Iterator[tuple[str, str, Any]]:
+    for file, workflow in workflows(ci).items():
+        for name, job in workflow["jobs"].items():
+            yield file, name, job
+
+
+def test_actionlint_finds_nothing(platform: Platform) -> None:
+    run(tool("actionlint"), "-shellcheck", tool("shellcheck"), cwd=platform.ci)
+
+
+def test_zizmor_finds_nothing(platform: Platform) -> None:
+    run(tool("zizmor"), "--offline", "--persona=pedantic", platform.ci)
+
+
+def test_yamllint_finds_nothing(platform: Platform) -> None:
+    run(tool("yamllint"), "--strict", ".", cwd=platform.ci)
+
+
+def test_shellcheck_finds_nothing(platform: Platform) -> None:
+    scripts = [path for path in (platform.ci / "scripts").iterdir() if "bash" in path.read_text().split("\n")[0]]
+    assert len(scripts) > 10
+    run(tool("shellcheck"), "--enable=check-unassigned-uppercase,deprecate-which,quote-safe-concat", *scripts)
+
+
+def test_ruff_finds_nothing(example: Platform) -> None:
+    scripts = [path for path in (example.ci / "scripts").iterdir() if "bash" not in path.read_text().split("\n")[0]]
+    assert len(scripts) == 5
+    options = ("--isolated", "--no-cache", "--line-length=120", "--target-version=py310")
+    run(sys.executable, "-m", "ruff", "check", *options, "--select=E,F,W,I,N,UP,B,C4,SIM,RUF,PTH,D1,RET", *scripts)
+
+
+def test_a_broken_workflow_would_be_found(ci: Path) -> None:
+    path = ci / ".github" / "workflows" / "release.yml"
+    path.write_text(path.read_text().replace("needs.plan.outputs.version", "needs.plan.outputs.versions"))
+    assert run(tool("actionlint"), cwd=ci, check=False).returncode == 1
+
+
+def test_each_service_has_a_pipeline(platform: Platform) -> None:
+    services = [service["name"] for service in answers_of(platform.name, "ci-repo")["services"]]
+    shared = {"app-push.yml", "batch.yml", "release.yml", "shared-pipeline.yml"}
+    assert set(workflows(platform.ci)) - shared == {f"{service}-pipeline.yml" for service in services}
+
+
+def test_pipelines_differ_by_the_services_name_alone(platform: Platform) -> None:
+    services = [service["name"] for service in answers_of(platform.name, "ci-repo")["services"]]
+    texts = set()
+    for service in services:
+        text = (platform.ci / ".github" / "workflows" / f"{service}-pipeline.yml").read_text()
+        texts.add(re.sub(rf"(?<![\w-]){service}(?![\w]|-(?!pipeline))", "SERVICE", text))
+    # The word of a service may be one of the file's own (a service may be called `no` or `yaml`); others are equal.
+    assert len(texts) == 1 or platform.name == "hostile"
+
+
+def test_actions_are_pinned_by_commit(platform: Platform) -> None:
+    pins: dict[str, set[str]] = {}
+    for file in (platform.ci / ".github" / "workflows").glob("*.yml"):
+        for line in file.read_text().splitlines():
+            if "uses:" in line and "./.github/workflows/" not in line:
+                match = USES.search(line)
+                assert match, f"{file.name}: {line.strip()}"
+                pins.setdefault(match[1], set()).add(match[2])
+    assert [action for action, commits in pins.items() if len(commits) > 1] == []
+
+
+def test_nothing_is_allowed_that_is_not_asked_for(platform: Platform) -> None:
+    for file, workflow in workflows(platform.ci).items():
+        assert workflow["permissions"] == {}, file
+    for file, name, job in jobs(platform.ci):
+        assert "permissions" in job, f"{file}: {name}"
+        assert "uses" in job or 0 < job["timeout-minutes"] <= 60, f"{file}: {name}"
+
+
+def test_no_job_that_runs_a_teams_code_can_sign(platform: Platform) -> None:
+    pipeline = workflows(platform.ci)["shared-pipeline.yml"]["jobs"]
+    signing = [name for name, job in pipeline.items() if "id-token" in job["permissions"]]
+    assert signing == ["sign"]
+    checked_out = [step.get("with", {}).get("repository") for step in pipeline["sign"]["steps"]]
+    assert checked_out.count(None) == len(checked_out), "the job that signs has no team's code"
+
+
+def test_no_expression_reaches_a_shell(platform: Platform) -> None:
+    for file, name, job in jobs(platform.ci):
+        for step in job.get("steps", []):
+            assert "${{" not in step.get("run", ""), f"{file}: {name}"
+
+
+def test_checkouts_leave_no_credentials(platform: Platform) -> None:
+    for file, name, job in jobs(platform.ci):
+        for step in job.get("steps", []):
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False, f"{file}: {name}"
+
+
+def test_no_running_deployment_is_cancelled(platform: Platform) -> None:
+    for file, workflow in workflows(platform.ci).items():
+        assert workflow.get("concurrency", {}).get("cancel-in-progress", False) is False, file
+    assert "concurrency" not in workflows(platform.ci)["release.yml"]
+
+
+def test_good_builds_are_registered_when_others_failed(platform: Platform) -> None:
+    # act skips a job after a failed call of a workflow (nektos/act#1793), so the condition is read, not run.
+    release = workflows(platform.ci)["release.yml"]["jobs"]
+    assert release["register"]["if"].strip("${} ").split(" && ")[:2] == [
+        "!cancelled()",
+        "needs.plan.result == 'success'",
+    ]
+    assert release["build"]["strategy"]["fail-fast"] is False
+    assert workflows(platform.ci)["batch.yml"]["jobs"]["service"]["strategy"]["fail-fast"] is False
+    assert release["register"]["steps"][-1]["if"] == "steps.collect.outputs.missing != ''"
+
+
+def test_only_the_image_registry_in_use_gets_a_permission_or_a_password(platform: Platform) -> None:
+    github = answers_of(platform.name, "ci-repo")["platform"]["imageRegistry"].startswith("ghcr.io/")
+    for file in (platform.ci / ".github" / "workflows").glob("*.yml"):
+        text = file.read_text()
+        assert github or "packages:" not in text
+        assert not (github and "secrets.REGISTRY_PASSWORD" in text)
+
+
+@pytest.mark.parametrize(
+    ("switch", "step"),
+    [
+        ("trivy", "ci/scripts/scan-vulnerabilities.sh"),
+        ("snyk", "ci/scripts/scan-dependencies.sh"),
+        ("sonarqube", "SonarSource/sonarqube-scan-action"),
+    ],
+)
+def test_a_scanner_is_there_when_it_is_on(platform: Platform, switch: str, step: str) -> None:
+    text = (platform.ci / ".github" / "workflows" / "shared-pipeline.yml").read_text()
+    assert (step in text) == answers_of(platform.name, "ci-repo")["scanning"][switch]
+
+
+def test_gates_stand_before_the_push(platform: Platform) -> None:
+    steps = [step["name"] for step in workflows(platform.ci)["shared-pipeline.yml"]["jobs"]["image"]["steps"]]
+    gates = [step for step in steps if step.startswith("Scan ")]
+    assert all(steps.index(gate) < steps.index("Push") for gate in gates)
+
+
+def test_every_secret_that_is_used_is_passed_down_and_named_in_the_readme(platform: Platform) -> None:
+    readme = (platform.ci / "README.md").read_text()
+    for file, workflow in workflows(platform.ci).items():
+        text = (platform.ci / ".github" / "workflows" / file).read_text()
+        used = set(re.findall(r"\b(?:secrets|vars)\.(\w+)", text))
+        assert all(f"`{name}`" in readme for name in used), file
+        if declared := workflow[True].get("workflow_call", {}).get("secrets"):
+            assert set(re.findall(r"secrets\.(\w+)", text)) == set(declared), file
+
+
+def test_code_owners_are_the_platforms(platform: Platform) -> None:
+    owner = answers_of(platform.name, "ci-repo")["platform"]["owner"]
+    rules = [line for line in (platform.ci / ".github" / "CODEOWNERS").read_text().splitlines() if line[:1] != "#"]
+    assert rules == ([f"* {owner}"] if owner else [])

@@ -1,0 +1,67 @@
+"""Programs that stand in for tools of the pipeline, at the boundary of the process: they record how they are called."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# A fake tool appends its arguments and a part of its environment to a log, and does what its script says.
+_FAKE = """\
+#!{python}
+import json, os, sys
+with open({log!r}, "a", encoding="utf-8") as log:
+    log.write(json.dumps([{name!r}, *sys.argv[1:]]) + "\\n")
+args = sys.argv[1:]
+{body}
+"""
+
+
+@dataclass
+class Toolbox:
+    """A folder of fake tools and the log that they write."""
+
+    folder: Path
+    log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log = self.folder / "calls.jsonl"
+
+    def add(self, name: str, body: str = "", folder: str = "bin") -> None:
+        """Add a tool; `body` is Python that sees its arguments as `args`."""
+        path = self.folder / folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(_FAKE.format(python=sys.executable, log=str(self.log), name=name, body=body), encoding="utf-8")
+        path.chmod(0o755)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment in which the fake tools come first."""
+        return {"PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """Every call so far: the tool's name and its arguments."""
+        if not self.log.exists():
+            return []
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+
+# Remembers what was signed and attested, as a registry would, and verifies only that.
+COSIGN = """
+state = os.environ["FAKE_COSIGN_STATE"]
+reference = args[-1]
+signed = open(state).read().split("\\n") if os.path.exists(state) else []
+if args[0] in ("sign", "attest"):
+    with open(state, "a") as file:
+        file.write(args[0] + " " + reference + "\\n")
+elif {"verify": "sign ", "verify-attestation": "attest "}[args[0]] + reference not in signed:
+    sys.exit("Error: no signatures found")
+"""
+
+SYFT = """
+path = next(a for a in args if a.startswith("cyclonedx-json=")).partition("=")[2]
+with open(path, "w") as file:
+    json.dump({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}, file)
+"""
