@@ -1,0 +1,130 @@
+"""What the tests of cd-repo have in common: builds, scripts, and rendered objects."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import yaml
+
+from tests.platform import copy_of
+from tests.tools import BIN, run, tool
+
+Object = dict[str, Any]
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# Scripts call helm by name.
+PATH = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
+def build(service: str, number: int = 1, committed_at: str | None = None) -> dict[str, str]:
+    """Return the build with this number of a service, as ci-repo writes it; a greater number is a later commit."""
+
+    def digits(what: str, length: int) -> str:
+        return hashlib.sha256(f"{what} {service} {number}".encode()).hexdigest()[:length]
+
+    return {
+        "service": service,
+        "version": f"20261101.{number:06}-{digits('commit', 12)}",
+        "digest": f"sha256:{digits('image', 64)}",
+        "commit": digits("commit", 40),
+        "committed_at": committed_at or f"2026-11-01T10:{number // 60:02}:{number % 60:02}+01:00",
+        "source": digits("source", 64),
+    }
+
+
+def script(
+    repository: Path, name: str, *args: str | Path, check: bool = True, env: Mapping[str, str] | None = None
+) -> CompletedProcess[str]:
+    """Run a script of a rendered cd-repo."""
+    return run(repository / "scripts" / name, *args, cwd=repository, env={**PATH, **(env or {})}, check=check)
+
+
+def release(
+    repository: Path,
+    environment: str,
+    builds: Iterable[Mapping[str, object]],
+    *args: str,
+    check: bool = True,
+    env: Mapping[str, str] | None = None,
+) -> CompletedProcess[str]:
+    """Release builds to an environment."""
+    batch = list(builds)
+    key = hashlib.sha256(json.dumps(batch).encode()).hexdigest()[:16]
+    file = repository.parent / f"builds-{key}.json"
+    file.write_text(json.dumps(batch), encoding="utf-8")
+    return script(
+        repository, "release", f"--environment={environment}", f"--builds={file}", *args, check=check, env=env
+    )
+
+
+def environments_of(repository: Path) -> list[dict[str, str]]:
+    environments: list[dict[str, str]] = json.loads((repository / "config/platform.json").read_text())["environments"]
+    return environments
+
+
+def services_of(repository: Path) -> list[str]:
+    return sorted(path.name for path in (repository / "services").iterdir())
+
+
+def release_everything(cd: Path, directory: Path) -> Path:
+    """Copy a rendered cd-repo and release every service to every environment."""
+    repository = copy_of(cd, directory)
+    for environment in environments_of(repository):
+        release(repository, environment["name"], map(build, services_of(repository)))
+    return repository
+
+
+def objects(text: str) -> list[Object]:
+    """Return the objects of a stream of manifests."""
+    return [document for document in yaml.load_all(text, LOADER) if document]
+
+
+def by_kind(rendered: Iterable[Object]) -> dict[str, Object]:
+    """Return objects by kind and name, such as `Service/orders`."""
+    return {f"{item['kind']}/{item['metadata']['name']}": item for item in rendered}
+
+
+@cache
+def rendered(repository: Path, environment: str, *args: str) -> list[Object]:
+    """Return what Argo CD applies to an environment. The objects are kept: change copies of them."""
+    return objects(script(repository, "render", f"--environment={environment}", *args).stdout)
+
+
+def helm_template(
+    repository: Path, service: str, environment: str, values: Mapping[str, Any], *args: str, check: bool = True
+) -> CompletedProcess[str]:
+    """Render a released service with further values over its own."""
+    over = repository.parent / f"values-{hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]}.json"
+    over.write_text(json.dumps(values), encoding="utf-8")
+    files = [
+        f"environments/{environment}/values.yaml",
+        f"services/{service}/values-{environment}.yaml",
+        f"registry/releases/{environment}/{service}.yaml",
+    ]
+    chosen = [f"--values={file}" for file in files if (repository / file).is_file()]
+    command = [tool("helm"), "template", service, f"services/{service}", *chosen, f"--values={over}", *args]
+    return run(*command, cwd=repository, check=check)
+
+
+def with_values(repository: Path, service: str, environment: str, **values: Any) -> dict[str, Object]:
+    """Return the objects of a service with further values over its own, by kind and name."""
+    return by_kind(objects(helm_template(repository, service, environment, values).stdout))
+
+
+def refusal(repository: Path, service: str, environment: str, values: Mapping[str, Any]) -> str:
+    """Return what Helm says when it does not render a service with these values."""
+    result = helm_template(repository, service, environment, values, check=False)
+    assert result.returncode != 0, f"rendered with {values}"
+    return result.stderr
+
+
+def pod_of(workload: Object) -> Object:
+    """Return the pod that a Deployment or Rollout runs."""
+    pod: Object = workload["spec"]["template"]["spec"]
+    return pod

@@ -1,0 +1,200 @@
+"""Argo CD's objects: what it would deploy, from where, to where."""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.blueprints.cd_repo.support import (
+    Object,
+    build,
+    by_kind,
+    environments_of,
+    objects,
+    release,
+    rendered,
+    services_of,
+)
+from tests.platform import Platform, answers_of
+from tests.tools import run, tool
+
+CLUSTER = {"name": "cluster-1", "nameNormalized": "cluster-1", "server": "https://cluster-1.example", "project": ""}
+
+
+def load(file: Path) -> Object:
+    document: Object = yaml.safe_load(file.read_text())
+    return document
+
+
+def expand(template: Object, parameters: list[dict[str, Any]], folder: Path) -> list[Object]:
+    """Fill a template of an ApplicationSet once for each set of parameters with the same Go templates, Helm's `tpl`."""
+    text = json.dumps(template)
+    # Helm writes nothing for a key that is missing, where Argo CD fails.
+    for reference in re.findall(r"\{\{(.*?)\}\}", text):
+        (key,) = re.fullmatch(r" \.(\w+) ", reference).groups()  # type: ignore[union-attr]
+        assert all(key in one for one in parameters), f"no parameter {key}"
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("{apiVersion: v2, name: expand, version: 1.0.0}")
+    (folder / "templates/all.yaml").write_text(
+        "{{ range .Values.parameters }}\n---\n{{ tpl $.Values.text . }}\n{{ end }}"
+    )
+    (folder / "values.json").write_text(json.dumps({"text": text, "parameters": parameters}))
+    return objects(run(tool("helm"), "template", folder, f"--values={folder / 'values.json'}").stdout)
+
+
+def parameters_of(repository: Path, generators: list[Object]) -> list[dict[str, Any]]:
+    """Return what the generators of an ApplicationSet yield for this repository and one cluster."""
+    (generator,) = generators
+    if "clusters" in generator:
+        return [CLUSTER]
+    git, clusters = generator["matrix"]["generators"]
+    assert list(clusters) == ["clusters"]
+    (files,) = git["git"]["files"]
+    assert set(load(repository / "registry/releases/dev/orders.yaml")) & set(CLUSTER) == set()
+    return [load(file) | CLUSTER for file in sorted(repository.glob(files["path"]))]
+
+
+@cache
+def projects_of(repository: Path) -> dict[str, Object]:
+    files = [repository / "argocd/project.yaml", *repository.glob("argocd/environments/*/project.yaml")]
+    return {project["metadata"]["name"]: project for project in map(load, files)}
+
+
+def allows(project: Object, item: Object) -> bool:
+    group, kind = str(item["apiVersion"]).rpartition("/")[0], item["kind"]
+    if kind == "Namespace":
+        allowed = project["spec"]["clusterResourceWhitelist"]
+        return {"group": group, "kind": kind, "name": item["metadata"]["name"]} in allowed
+    namespaces = {destination["namespace"] for destination in project["spec"]["destinations"]}
+    known = {"group": group, "kind": kind} in project["spec"]["namespaceResourceWhitelist"]
+    return known and item["metadata"]["namespace"] in namespaces
+
+
+@pytest.fixture(scope="session")
+def applications(released_example: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Object]:
+    """The Applications that Argo CD would make, by name."""
+    made = {}
+    for number, file in enumerate(sorted(released_example.glob("argocd/environments/*/*.yaml"))):
+        document = load(file)
+        if document["kind"] == "ApplicationSet":
+            spec = document["spec"]
+            folder = tmp_path_factory.mktemp("expand") / str(number)
+            for application in expand(spec["template"], parameters_of(released_example, spec["generators"]), folder):
+                assert application["metadata"]["name"] not in made
+                made[application["metadata"]["name"]] = application
+    return made
+
+
+def test_each_release_becomes_one_application(released_example: Path, applications: dict[str, Object]) -> None:
+    expected = {
+        f"{environment['name']}-{part}"
+        for environment in environments_of(released_example)
+        for part in ("platform", *services_of(released_example))
+    }
+    assert set(applications) == expected
+
+
+def test_an_application_renders_what_the_scripts_render(
+    released_example: Path, applications: dict[str, Object]
+) -> None:
+    for environment in environments_of(released_example):
+        seen: dict[str, Object] = {}
+        for service in services_of(released_example):
+            spec = applications[f"{environment['name']}-{service}"]["spec"]
+            helm = spec["source"]["helm"]
+            present = [name for name in helm["valueFiles"] if (released_example / name.lstrip("/")).is_file()]
+            missing = set(helm["valueFiles"]) - set(present)
+            assert missing <= {f"/services/{service}/values-{environment['name']}.yaml"}
+            text = run(
+                *(tool("helm"), "template", helm["releaseName"], spec["source"]["path"]),
+                *(f"--namespace={spec['destination']['namespace']}", *(f"--values=.{name}" for name in present)),
+                cwd=released_example,
+            ).stdout
+            seen |= by_kind(objects(text))
+        assert seen == by_kind(rendered(released_example, environment["name"]))
+
+
+def test_values_are_read_in_the_documented_order(applications: dict[str, Object]) -> None:
+    assert applications["prod-orders"]["spec"]["source"]["helm"]["valueFiles"] == [
+        "/environments/prod/values.yaml",
+        "/services/orders/values-prod.yaml",
+        "/registry/releases/prod/orders.yaml",
+    ]
+
+
+def test_manifests_are_made_anew_only_when_they_can_differ(
+    released_example: Path, applications: dict[str, Object]
+) -> None:
+    application = applications["prod-orders"]
+    paths = application["metadata"]["annotations"]["argocd.argoproj.io/manifest-generate-paths"].split(";")
+    assert all((released_example / path.lstrip("/")).exists() for path in paths)
+    folder = application["spec"]["source"]["path"]
+    inputs = [*application["spec"]["source"]["helm"]["valueFiles"], f"/{folder}", "/library/base"]
+    assert all(any(name == path or name.startswith(f"{path}/") for path in paths) for name in inputs)
+
+
+def test_the_namespace_comes_from_its_file(released_example: Path, applications: dict[str, Object]) -> None:
+    source = applications["dev-platform"]["spec"]["source"]
+    file = released_example / source["path"] / source["directory"]["include"]
+    assert [item["kind"] for item in objects(file.read_text())] == ["Namespace", "NetworkPolicy"]
+
+
+def test_a_release_makes_an_application(cd: Path, tmp_path: Path) -> None:
+    spec = load(cd / "argocd/environments/dev/services.yaml")["spec"]
+    pattern = spec["generators"][0]["matrix"]["generators"][0]["git"]["files"][0]["path"]
+    assert list(cd.glob(pattern)) == []
+    release(cd, "dev", [build("orders")])
+    (made,) = expand(spec["template"], [load(file) | CLUSTER for file in cd.glob(pattern)], tmp_path / "expand")
+    assert made["metadata"]["name"] == "dev-orders"
+
+
+def test_projects_allow_what_is_rendered_and_nothing_else(released: Path) -> None:
+    for environment in environments_of(released):
+        project = projects_of(released)[environment["namespace"]]
+        extra = objects((released / f"environments/{environment['name']}/namespace.yaml").read_text())
+        refused = [
+            f"{i['kind']}/{i['metadata']['name']}"
+            for i in [*rendered(released, environment["name"]), *extra]
+            if not allows(project, i)
+        ]
+        assert refused == []
+        others = [e["namespace"] for e in environments_of(released) if e != environment]
+        assert not any(
+            allows(project, {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": n}}) for n in others
+        )
+        assert not allows(project, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}})
+        assert not allows(
+            project, {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": environment["namespace"]}}
+        )
+
+
+def test_the_root_application_keeps_everything_and_may(platform: Platform) -> None:
+    root = load(platform.cd / "argocd/root.yaml")
+    project = projects_of(platform.cd)[root["spec"]["project"]]
+    assert (root["spec"]["source"]["path"], root["spec"]["source"]["directory"]) == ("argocd", {"recurse": True})
+    for file in (platform.cd / "argocd").rglob("*.yaml"):
+        assert allows(project, load(file)), file
+
+
+def test_everything_points_at_this_repository(platform: Platform) -> None:
+    answers = answers_of(platform.name, "cd-repo")["platform"]
+    url = f"https://github.com/{answers['organization']}/{answers['cdRepo']}.git"
+    text = "".join(file.read_text() for file in (platform.cd / "argocd").rglob("*.yaml"))
+    assert set(re.findall(r'"(https://github[^"]*)"', text)) == {url}
+
+
+def test_environments_select_clusters_by_their_label(platform: Platform) -> None:
+    answers = answers_of(platform.name, "cd-repo")
+    for environment in answers["environments"]:
+        folder = platform.cd / "argocd/environments" / environment["name"]
+        label = {f"{answers['platform']['name']}/cluster": environment["cluster"]}
+        services, namespace = load(folder / "services.yaml")["spec"], load(folder / "namespace.yaml")["spec"]
+        assert services["generators"][0]["matrix"]["generators"][1]["clusters"]["selector"]["matchLabels"] == label
+        assert namespace["generators"][0]["clusters"]["selector"]["matchLabels"] == label
+        for spec in (services, namespace):
+            # A project that is written out lets Argo CD check where commits come from.
+            assert spec["template"]["spec"]["project"] == f"{answers['platform']['name']}-{environment['name']}"

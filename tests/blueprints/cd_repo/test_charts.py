@@ -1,0 +1,359 @@
+"""A service's chart: each kind on and off, and what a person is told when values make no sense."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.blueprints.cd_repo.support import (
+    PATH,
+    Object,
+    by_kind,
+    environments_of,
+    helm_template,
+    pod_of,
+    refusal,
+    rendered,
+    script,
+    services_of,
+    with_values,
+)
+from tests.platform import Platform, answers_of
+from tests.tools import run, tool
+
+DIGEST = "sha256:" + "0" * 64
+ROUTE = {"host": "catalog.acme.example", "path": "/v1"}
+SECRETS = [{"name": "TOKEN", "path": "catalog/api", "property": "token"}]
+MONITORING = {"enabled": False, "namespace": "monitoring"}
+
+
+def test_every_chart_is_valid_before_the_first_release(example: Platform) -> None:
+    result = script(example.cd, "validate")
+    places = (len(services_of(example.cd)) + 1) * len(environments_of(example.cd))
+    assert result.stdout == f"{places + 3} checks, 0 failed\n"
+
+
+def test_every_chart_is_valid_with_real_releases(released: Path) -> None:
+    script(released, "validate")
+
+
+def test_a_broken_chart_fails_the_validation(cd: Path) -> None:
+    (cd / "services/orders/templates/all.yaml").write_text('{{ include "base.everything" . }}\n')
+    result = script(cd, "validate", check=False)
+    assert result.returncode == 1
+    assert "failed: orders in dev" in result.stderr
+    assert "found symbolic link" not in result.stderr
+
+
+def test_values_are_those_of_the_spec(platform: Platform) -> None:
+    answers = answers_of(platform.name, "cd-repo")
+    for service in answers["services"]:
+        folder = platform.cd / "services" / service["name"]
+        values = yaml.safe_load((folder / "values.yaml").read_text())
+        for key, value in {"rollout": "rolling", **answers["defaults"], **service["values"]}.items():
+            expected = merged(answers["defaults"].get(key), value)
+            assert values[key] == expected, f"{service['name']}: {key}"
+        overrides = {path.name for path in folder.glob("values-*.yaml")}
+        assert overrides == {f"values-{override['name']}.yaml" for override in service["environments"]}
+        for override in service["environments"]:
+            assert yaml.safe_load((folder / f"values-{override['name']}.yaml").read_text()) == override["values"]
+
+
+def merged(below: Any, above: Any) -> Any:
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: merged(below.get(key), value) for key, value in above.items()}
+
+
+def test_the_umbrella_equals_its_parts(released: Path) -> None:
+    for environment in environments_of(released):
+        parts = by_kind(rendered(released, environment["name"]))
+        whole = by_kind(rendered(released, environment["name"], "--umbrella"))
+        assert whole == parts
+        assert len(parts) >= 6 * len(services_of(released))
+
+
+def test_the_umbrella_is_a_chart_for_plain_helm(released_example: Path) -> None:
+    umbrella = released_example / "umbrella-chart"
+    listed = run(tool("helm"), "dependency", "list", umbrella).stdout.strip().split("\n")[1:]
+    assert [line.split()[0] for line in listed] == services_of(released_example)
+    assert all(line.split()[-1] == "unpacked" for line in listed)
+
+
+def test_objects_are_named_after_the_service_and_say_their_namespace(released: Path) -> None:
+    for environment in environments_of(released):
+        for item in rendered(released, environment["name"]):
+            metadata = item["metadata"]
+            service = metadata["labels"]["app.kubernetes.io/instance"]
+            assert service in services_of(released)
+            assert metadata["name"] in {service, f"{service}-preview"}
+            assert metadata["namespace"] == environment["namespace"]
+            assert len(metadata["name"]) <= 63
+
+
+def test_the_image_is_named_by_tag_and_digest(released: Path) -> None:
+    registry = json.loads(script(released, "registry", "--json").stdout)
+    for environment in environments_of(released):
+        for item in rendered(released, environment["name"]):
+            if item["kind"] in {"Deployment", "Rollout"}:
+                service = item["metadata"]["name"]
+                entry = registry[service][environment["name"]]
+                (container,) = pod_of(item)["containers"]
+                assert container["image"].endswith(f"/{service}:{entry['version']}@{entry['digest']}")
+
+
+def test_the_values_of_an_environment_go_over_those_of_the_service(released_example: Path) -> None:
+    def minimum(environment: str) -> int:
+        objects = by_kind(rendered(released_example, environment, "--service=orders"))
+        return int(objects["HorizontalPodAutoscaler/orders"]["spec"]["minReplicas"])
+
+    assert (minimum("dev"), minimum("prod")) == (2, 4)
+
+
+# ── one kind after the other, on and off ──
+
+
+def test_a_plain_service_has_exactly_these_objects(released_example: Path) -> None:
+    names = with_values(released_example, "catalog", "dev", callers=[])
+    assert set(names) == {
+        "Deployment/catalog",
+        "HorizontalPodAutoscaler/catalog",
+        "NetworkPolicy/catalog",
+        "PodDisruptionBudget/catalog",
+        "Service/catalog",
+        "ServiceAccount/catalog",
+        "ServiceMonitor/catalog",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "added", "gone"),
+    [
+        ({"route": ROUTE}, {"HTTPRoute/catalog"}, set()),
+        ({"secrets": SECRETS}, {"ExternalSecret/catalog"}, set()),
+        ({"rollout": "canary"}, {"Rollout/catalog"}, {"Deployment/catalog"}),
+        ({"rollout": "blueGreen"}, {"Rollout/catalog", "Service/catalog-preview"}, {"Deployment/catalog"}),
+        ({"autoscaling": {"min": 3, "max": 3}}, set(), {"HorizontalPodAutoscaler/catalog"}),
+        ({"global": {"monitoring": MONITORING}}, set(), {"ServiceMonitor/catalog"}),
+    ],
+    ids=["route", "secrets", "canary", "blueGreen", "fixed size", "no monitoring"],
+)
+def test_a_value_switches_kinds(released_example: Path, values: Any, added: set[str], gone: set[str]) -> None:
+    plain = set(with_values(released_example, "catalog", "dev"))
+    assert set(with_values(released_example, "catalog", "dev", **values)) == (plain | added) - gone
+
+
+def test_the_autoscaler_rules_the_number_of_pods_alone(released_example: Path) -> None:
+    objects = with_values(released_example, "catalog", "dev")
+    assert "replicas" not in objects["Deployment/catalog"]["spec"]
+    scaler = objects["HorizontalPodAutoscaler/catalog"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 10)
+    assert scaler["metrics"][0]["resource"]["target"] == {"type": "Utilization", "averageUtilization": 70}
+
+
+def test_a_fixed_size_is_said_by_the_workload(released_example: Path) -> None:
+    objects = with_values(released_example, "catalog", "dev", autoscaling={"min": 3, "max": 3})
+    assert objects["Deployment/catalog"]["spec"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("rollout", ["canary", "blueGreen"])
+def test_the_autoscaler_follows_the_rollout(released_example: Path, rollout: str) -> None:
+    objects = with_values(released_example, "catalog", "dev", rollout=rollout)
+    target = objects["HorizontalPodAutoscaler/catalog"]["spec"]["scaleTargetRef"]
+    workload = objects["Rollout/catalog"]
+    assert target == {"apiVersion": workload["apiVersion"], "kind": "Rollout", "name": "catalog"}
+
+
+def test_blue_green_names_the_services_that_exist(released_example: Path) -> None:
+    objects = with_values(released_example, "catalog", "dev", rollout="blueGreen")
+    strategy = objects["Rollout/catalog"]["spec"]["strategy"]["blueGreen"]
+    assert f"Service/{strategy['activeService']}" in objects
+    assert f"Service/{strategy['previewService']}" in objects
+    # Both Services lead to the same pods most of the time, and Prometheus must not count them twice.
+    preview = objects["Service/catalog-preview"]["metadata"]["labels"]
+    (rule,) = objects["ServiceMonitor/catalog"]["spec"]["selector"]["matchExpressions"]
+    assert rule["operator"] == "NotIn"
+    assert preview[rule["key"]] in rule["values"]
+
+
+def test_a_deployment_and_a_rollout_run_the_same_pod(released_example: Path) -> None:
+    deployment = with_values(released_example, "orders", "prod", rollout="rolling")["Deployment/orders"]
+    rollout = with_values(released_example, "orders", "prod", rollout="canary")["Rollout/orders"]
+    assert deployment["spec"]["template"] == rollout["spec"]["template"]
+
+
+def test_pods_prefer_spot_nodes_where_the_environment_says_so(released_example: Path) -> None:
+    dev = pod_of(with_values(released_example, "catalog", "dev")["Deployment/catalog"])
+    prod = pod_of(with_values(released_example, "catalog", "prod")["Deployment/catalog"])
+    assert {toleration["effect"] for toleration in dev["tolerations"]} == {"NoSchedule"}
+    assert list(dev["affinity"]["nodeAffinity"]) == ["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert "tolerations" not in prod
+    assert "affinity" not in prod
+
+
+def test_variables_and_secrets_reach_the_container(released_example: Path) -> None:
+    objects = with_values(released_example, "catalog", "dev", env={"LOG_LEVEL": "debug"}, secrets=SECRETS)
+    (container,) = pod_of(objects["Deployment/catalog"])["containers"]
+    secret = objects["ExternalSecret/catalog"]["spec"]
+    assert container["env"] == [
+        {"name": "PORT", "value": "8080"},
+        {"name": "LOG_LEVEL", "value": "debug"},
+        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": secret["target"]["name"], "key": "TOKEN"}}},
+    ]
+    assert secret["secretStoreRef"] == {"kind": "ClusterSecretStore", "name": "vault"}
+    assert [(item["secretKey"], item["remoteRef"]["key"]) for item in secret["data"]] == [("TOKEN", "catalog/api")]
+
+
+def test_pull_secrets_reach_the_pod(released_example: Path) -> None:
+    objects = with_values(released_example, "catalog", "dev", **{"global": {"imagePullSecrets": ["ghcr"]}})
+    assert pod_of(objects["Deployment/catalog"])["imagePullSecrets"] == [{"name": "ghcr"}]
+
+
+def test_a_pod_has_time_to_stop(released_example: Path) -> None:
+    pod = pod_of(with_values(released_example, "catalog", "dev")["Deployment/catalog"])
+    (container,) = pod["containers"]
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    # platformkit of app-repo takes up to 20 seconds to finish open requests.
+    assert pod["terminationGracePeriodSeconds"] > pause + 20
+
+
+def test_probes_ask_what_services_answer(released_example: Path) -> None:
+    (container,) = pod_of(with_values(released_example, "catalog", "dev")["Deployment/catalog"])["containers"]
+    paths = {
+        probe: container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+    assert paths == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+
+
+# ── who talks to whom ──
+
+
+def peers(rules: list[Object], side: str) -> list[str]:
+    """Return the peers of network rules: a service's name, or `namespace/<name>`."""
+    found = []
+    for rule in rules:
+        (peer,) = rule[side]
+        if "namespaceSelector" in peer:
+            found.append(f"namespace/{peer['namespaceSelector']['matchLabels']['kubernetes.io/metadata.name']}")
+        else:
+            found.append(peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"])
+    return found
+
+
+def test_only_the_edges_of_the_spec_are_open(platform: Platform, released: Path) -> None:
+    answers = answers_of(platform.name, "cd-repo")
+    environment = environments_of(released)[0]["name"]
+    policies = {
+        item["metadata"]["name"]: item["spec"]
+        for item in rendered(released, environment)
+        if item["kind"] == "NetworkPolicy"
+    }
+    for service in answers["services"]:
+        spec = policies[service["name"]]
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        dependencies = service["values"].get("dependsOn", [])
+        gateway = ["namespace/envoy-gateway-system"] if service["values"].get("route") else []
+        assert peers(spec["ingress"], "from") == ["namespace/monitoring", *gateway, *service["callers"]]
+        assert peers(spec["egress"], "to") == ["namespace/kube-system", *(item["name"] for item in dependencies)]
+        assert [rule["ports"][0]["port"] for rule in spec["egress"][1:]] == [item["port"] for item in dependencies]
+
+
+def test_a_service_that_nobody_calls_lets_nobody_in(released_example: Path) -> None:
+    values: dict[str, Any] = {"callers": [], "global": {"monitoring": MONITORING}}
+    policy = with_values(released_example, "catalog", "dev", **values)["NetworkPolicy/catalog"]["spec"]
+    assert "ingress" not in policy
+    assert "Ingress" in policy["policyTypes"]
+
+
+def test_a_service_may_be_let_out(released_example: Path) -> None:
+    rule = {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443, "protocol": "TCP"}]}
+    policy = with_values(released_example, "catalog", "dev", egress=[rule])["NetworkPolicy/catalog"]["spec"]
+    assert policy["egress"][-1] == rule
+
+
+def test_a_route_leads_to_the_service(released_example: Path) -> None:
+    objects = with_values(released_example, "catalog", "dev", route=ROUTE)
+    route = objects["HTTPRoute/catalog"]["spec"]
+    (service_port,) = objects["Service/catalog"]["spec"]["ports"]
+    (rule,) = route["rules"]
+    assert route["hostnames"] == ["catalog.acme.example"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/v1"}}]
+    assert (rule["backendRefs"][0]["name"], rule["backendRefs"][0]["port"]) == ("catalog", service_port["port"])
+
+
+# ── what is refused, and how it is said ──
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"image": {"tag": ""}},
+            "catalog: image.tag is missing, so there is no version to run in dev. "
+            "The registry gives it in registry/releases/dev/catalog.yaml",
+        ),
+        ({"image": {"digest": ""}}, "catalog: image.digest is missing. A tag alone can be moved to another image"),
+        ({"image": {"digest": "sha256:abc"}}, 'catalog: image.digest is "sha256:abc", but must be sha256: and 64'),
+        ({"service": "orders"}, 'catalog: the release is that of the service "orders"'),
+        ({"autoscaling": {"min": 11}}, "catalog: autoscaling.min is 11 and greater than autoscaling.max, which is 10"),
+        ({"route": {"host": "a.example"}}, "catalog: route.path is missing"),
+        ({"env": {"PORT": "1"}}, "catalog: env.PORT is already set by the platform"),
+        ({"env": {"TOKEN": "x"}, "secrets": SECRETS}, "catalog: the secret TOKEN is already set by env"),
+        ({"secrets": SECRETS * 2}, "catalog: the secret TOKEN is already set by another secret"),
+        ({"dependsOn": [{"name": "catalog", "port": 8080}]}, "catalog: dependsOn names the service itself"),
+    ],
+)
+def test_a_person_is_told_what_is_wrong(released_example: Path, values: Any, sentence: str) -> None:
+    assert sentence in refusal(released_example, "catalog", "dev", values)
+
+
+def test_a_service_without_an_environment_is_refused(released_example: Path) -> None:
+    result = run(tool("helm"), "template", "services/catalog", cwd=released_example, check=False)
+    assert "catalog: global.platform is missing. It is in environments/<environment>/values.yaml" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"autoscalling": {"min": 3}}, "autoscalling"),
+        ({"autoscaling": {"minimum": 3}}, "minimum"),
+        ({"resources": {"limits": {"memroy": "1Gi"}}}, "memroy"),
+        ({"rollout": "blue-green"}, "rollout"),
+        ({"port": "8080"}, "port"),
+        ({"port": 80}, "port"),
+        ({"env": {"1ST": "x"}}, "1ST"),
+        ({"env": {"COUNT": 3}}, "COUNT"),
+        ({"global": {"spots": True}}, "spots"),
+        ({"global": {"gateway": {"listner": "http"}}}, "listner"),
+    ],
+)
+def test_the_schema_refuses_a_mistake(released_example: Path, values: Any, complaint: str) -> None:
+    error = refusal(released_example, "catalog", "dev", values)
+    assert "values don't meet the specifications of the schema" in error
+    assert complaint in error
+
+
+def test_the_schema_allows_what_helm_adds(released_example: Path) -> None:
+    assert helm_template(released_example, "catalog", "dev", {"enabled": True, "base": {}}).returncode == 0
+
+
+def test_a_typo_in_a_values_file_fails_the_validation(cd: Path) -> None:
+    (cd / "services/catalog/values-staging.yaml").write_text("rollot: canary\n")
+    result = script(cd, "validate", check=False)
+    assert result.returncode == 1
+    assert "failed: catalog in staging" in result.stderr
+    assert "failed: catalog in dev" not in result.stderr
+
+
+def test_a_release_of_another_service_cannot_be_installed(released_example: Path) -> None:
+    other = "--values=registry/releases/dev/orders.yaml"
+    result = helm_template(released_example, "catalog", "dev", {}, other, check=False)
+    assert 'the release is that of the service "orders"' in result.stderr
+
+
+def test_rendering_needs_no_network(released_example: Path) -> None:
+    # A proxy that nobody listens at: whatever Helm fetched would fail.
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    script(released_example, "validate", env={**PATH, **nowhere, "NO_PROXY": "", "no_proxy": ""})

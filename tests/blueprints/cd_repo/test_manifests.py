@@ -1,0 +1,181 @@
+"""Every object that a cluster would get: its form, and its safety."""
+
+import json
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.blueprints.cd_repo import support
+from tests.blueprints.cd_repo.support import Object, environments_of, objects, pod_of, rendered, with_values
+from tests.platform import Platform
+from tests.tools import BIN, ROOT, run, tool
+
+KUBERNETES = "1.35"
+# A validator with the CRDs of everything, where it lies beside the checkout.
+VALIDATOR = ROOT.parent / "shared/bin/validate-manifests"
+CORE_GROUPS = {"", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"}
+
+
+def every_object(repository: Path) -> Iterator[Object]:
+    """Yield the objects of all services, of the environments, and of Argo CD."""
+    for environment in environments_of(repository):
+        yield from rendered(repository, environment["name"])
+    for folder in ("argocd", "environments"):
+        for file in sorted((repository / folder).rglob("*.yaml")):
+            if file.name != "values.yaml":
+                yield from objects(file.read_text())
+
+
+def variants(repository: Path) -> Iterator[Object]:
+    """Yield the objects of values that no platform of the tests has."""
+    rule = {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443, "protocol": "TCP"}]}
+    for rollout in ("rolling", "canary", "blueGreen"):
+        values: dict[str, Any] = {
+            "rollout": rollout,
+            "autoscaling": {"min": 1, "max": 1},
+            "env": {"LOG_LEVEL": "debug"},
+            "egress": [rule],
+            "callers": [],
+            "global": {"imagePullSecrets": ["ghcr"], "monitoring": {"enabled": False, "namespace": "monitoring"}},
+        }
+        yield from with_values(repository, "orders", "dev", **values).values()
+
+
+def as_deployment(item: Object) -> Object:
+    """Return a Rollout as the Deployment that runs the same pods: tools know what to ask of that."""
+    if item["kind"] != "Rollout":
+        return item
+    spec = {key: value for key, value in item["spec"].items() if key not in {"strategy", "progressDeadlineAbort"}}
+    return {**item, "apiVersion": "apps/v1", "kind": "Deployment", "spec": spec}
+
+
+def group_of(item: Object) -> str:
+    return str(item["apiVersion"]).rpartition("/")[0]
+
+
+def write(items: list[Object], file: Path) -> Path:
+    file.write_text("".join(f"---\n{json.dumps(item)}\n" for item in items))
+    return file
+
+
+@cache
+def custom_kinds() -> dict[str, Any]:
+    kinds: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "custom-kinds.yaml").read_text())["kinds"]
+    return {name: strict({"type": "object", "properties": deepcopy(kind)}) for name, kind in kinds.items()}
+
+
+def strict(schema: Any) -> Any:
+    """Close every object, and require what has no default."""
+    if isinstance(schema, dict):
+        schema = {key: strict(value) for key, value in schema.items()}
+        if schema.get("type") == "object" and "properties" in schema:
+            fields = schema["properties"]
+            schema["additionalProperties"] = False
+            schema["required"] = [name for name, field in fields.items() if "default" not in field]
+    return schema
+
+
+def custom_problems(items: list[Object]) -> list[str]:
+    problems = []
+    for item in items:
+        kind = f"{item['apiVersion']}/{item['kind']}"
+        schema = custom_kinds().get(kind)
+        if schema is None:
+            problems.append(f"no schema for {kind}: add it to custom-kinds.yaml")
+            continue
+        body = {key: value for key, value in item.items() if key not in {"apiVersion", "kind"}}
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(body):
+            problems.append(f"{kind} {item['metadata']['name']}: {error.json_path}: {error.message}")
+    return problems
+
+
+def test_kinds_of_kubernetes_have_no_unknown_field(released: Path, tmp_path: Path) -> None:
+    core = [as_deployment(item) for item in every_object(released)]
+    file = write([item for item in core if group_of(item) in CORE_GROUPS], tmp_path / "core.yaml")
+    run(tool("kubernetes-validate"), "--strict", "--kubernetes-version", KUBERNETES, file)
+
+
+def test_custom_kinds_have_no_unknown_field(released: Path) -> None:
+    assert custom_problems([item for item in every_object(released) if group_of(item) not in CORE_GROUPS]) == []
+
+
+def test_variants_have_no_unknown_field(released_example: Path, tmp_path: Path) -> None:
+    items = list(variants(released_example))
+    core = [as_deployment(item) for item in items]
+    file = write([item for item in core if group_of(item) in CORE_GROUPS], tmp_path / "core.yaml")
+    run(tool("kubernetes-validate"), "--strict", "--kubernetes-version", KUBERNETES, file)
+    assert custom_problems([item for item in items if group_of(item) not in CORE_GROUPS]) == []
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "HTTPRoute"])
+def test_an_unknown_field_is_found(released_example: Path, tmp_path: Path, kind: str) -> None:
+    item = deepcopy(next(i for i in every_object(released_example) if i["kind"] == kind))
+    item["spec"]["replicaCount"] = 3
+    if kind == "HTTPRoute":
+        assert "replicaCount" in custom_problems([item])[0]
+        return
+    file = write([item], tmp_path / "core.yaml")
+    validate = (tool("kubernetes-validate"), "--strict", "--kubernetes-version", KUBERNETES, file)
+    assert run(*validate, check=False).returncode != 0
+
+
+@pytest.mark.skipif(not VALIDATOR.is_file(), reason="the CRDs are not beside this checkout (../shared/bin)")
+def test_objects_match_the_schemas_of_their_crds(released: Path, released_example: Path, tmp_path: Path) -> None:
+    file = write([*every_object(released), *variants(released_example)], tmp_path / "all.yaml")
+    run(BIN / "python", VALIDATOR, "--kubernetes", KUBERNETES, file)
+
+
+@pytest.mark.slow
+def test_checkov_finds_nothing(
+    rendered: Callable[[str], Platform], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    for name in ("example", "five-environments"):
+        repository = support.release_everything(rendered(name).cd, tmp_path_factory.mktemp(name))
+        write([as_deployment(item) for item in every_object(repository)], tmp_path / f"{name}.yaml")
+    result = run(
+        *(tool("checkov"), "--framework", "kubernetes", "--directory", tmp_path),
+        *("--skip-download", "--compact", "--output", "json"),
+        check=False,
+    )
+    report = json.loads(result.stdout)
+    failed = [(check["check_id"], check["resource"]) for check in report["results"]["failed_checks"]]
+    skipped = {check["check_id"] for check in report["results"]["skipped_checks"]}
+    assert failed == []
+    # Each of these has its reason in the annotation of the object.
+    assert skipped == {"CKV_K8S_35"}
+    assert report["summary"]["passed"] > 1000
+    assert report["summary"]["parsing_errors"] == 0
+
+
+def test_namespaces_enforce_pod_security(platform: Platform) -> None:
+    for environment in environments_of(platform.cd):
+        namespace, deny = objects((platform.cd / f"environments/{environment['name']}/namespace.yaml").read_text())
+        assert namespace["metadata"]["name"] == environment["namespace"]
+        labels = namespace["metadata"]["labels"]
+        assert {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")} == {"restricted"}
+        assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+        assert deny["metadata"]["namespace"] == environment["namespace"]
+
+
+def test_pods_meet_pod_security_restricted(released: Path) -> None:
+    workloads = [item for item in every_object(released) if item["kind"] in {"Deployment", "Rollout"}]
+    assert workloads
+    for workload in workloads:
+        pod = pod_of(workload)
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] >= 10000
+        assert pod["automountServiceAccountToken"] is False
+        assert all("emptyDir" in volume for volume in pod["volumes"])
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert {"cpu", "memory"} == set(container["resources"]["limits"]) == set(container["resources"]["requests"])

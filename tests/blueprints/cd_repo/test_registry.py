@@ -1,0 +1,211 @@
+"""registry/versions.yaml: one form, one meaning, and every fault named."""
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.blueprints.cd_repo.support import build, release, script, services_of
+from tests.platform import Platform
+from tests.tools import ROOT
+
+SCRIPTS = ROOT / "blueprints/cd-repo/scripts"
+SCHEMA = json.loads((ROOT / "blueprints/cd-repo/registry/versions.schema.json").read_text())
+
+ENTRY = {
+    **{name: value for name, value in build("orders").items() if name != "service"},
+    "deployed_at": "2026-11-23T10:00:00Z",
+    "deployed_by": "robot[bot]",
+}
+PIN = {"by": "ada", "reason": "1.2 loses orders", "until": "2026-12-01"}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Any]:
+    """The module of cd-repo's scripts that reads and writes the registry."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))
+        # The suite must not leave caches in the blueprint: they would be rendered.
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield importlib.import_module("lib.registry")
+        for name in [name for name in sys.modules if name == "lib" or name.startswith("lib.")]:
+            del sys.modules[name]
+
+
+def names() -> st.SearchStrategy[str]:
+    odd = st.sampled_from(["no", "on", "y", "null", "true", "e3", "a--b"])
+    return odd | st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+
+
+def texts() -> st.SearchStrategy[str]:
+    printable = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="\u2028\u2029\ufeff")
+    return st.text(printable, min_size=1, max_size=40)
+
+
+def entries() -> st.SearchStrategy[dict[str, Any]]:
+    pins = st.fixed_dictionaries({"by": texts(), "reason": texts(), "until": st.dates().map(str)})
+    plain = texts().map(lambda by: {**ENTRY, "deployed_by": by})
+    return plain | st.tuples(plain, pins).map(lambda pair: {**pair[0], "pinned": pair[1]})
+
+
+@given(st.dictionaries(names(), st.dictionaries(names(), entries(), min_size=1, max_size=3), max_size=4))
+def test_what_is_written_is_what_yaml_reads(registry: Any, services: dict[str, Any]) -> None:
+    text = registry.dump(services)
+    assert yaml.safe_load(text) == {"services": services}
+    assert registry.parse(text) == services
+    assert registry.dump(registry.parse(text)) == text
+    jsonschema.validate({"services": services}, SCHEMA)
+
+
+def test_the_first_registry_is_empty(platform: Platform) -> None:
+    text = (platform.cd / "registry/versions.yaml").read_text()
+    assert yaml.safe_load(text) == {"services": {}}
+    assert script(platform.cd, "registry", "--json").stdout == "{}\n"
+    assert script(platform.cd, "registry").stdout == "No service is released yet.\n"
+    script(platform.cd, "registry", "--check")
+
+
+def test_releases_fill_it(released: Path) -> None:
+    script(released, "registry", "--check")
+    registry = json.loads(script(released, "registry", "--json").stdout)
+    assert registry == yaml.safe_load((released / "registry/versions.yaml").read_text())["services"]
+    assert sorted(registry) == services_of(released)
+    jsonschema.validate({"services": registry}, SCHEMA)
+
+
+def test_it_shows_what_runs_where(released_example: Path) -> None:
+    lines = script(released_example, "registry").stdout.splitlines()
+    version, commit = build("orders")["version"], build("orders")["commit"][:12]
+    assert lines[0].split()[:4] == ["SERVICE", "ENVIRONMENT", "VERSION", "COMMIT"]
+    # In promotion order, which is not that of the alphabet.
+    assert [line.split()[:4] for line in lines[4:]] == [
+        ["orders", environment, version, commit] for environment in ("dev", "staging", "prod")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"version": "1.0/2"}, "version is '1.0/2'"),
+        ({"version": "x" * 64}, "version is"),
+        ({"digest": "sha256:abc"}, "digest is"),
+        ({"commit": "abc"}, "commit is"),
+        ({"source": ""}, "source is"),
+        ({"committed_at": "yesterday"}, "committed_at is 'yesterday'"),
+        ({"deployed_at": "2026-13-01T00:00:00Z"}, "deployed_at is '2026-13-01T00:00:00Z'"),
+        ({"deployed_by": "a\nb"}, "deployed_by is"),
+        ({"deployed_by": None}, "deployed_by is missing"),
+        ({"deploy_by": "ada"}, "deploy_by is unknown"),
+        ({"pinned": {"by": "ada"}}, "orders.dev.pinned: reason, until is missing"),
+        ({"pinned": PIN | {"until": "soon"}}, "orders.dev.pinned: until is 'soon'"),
+    ],
+)
+def test_a_wrong_field_is_named(registry: Any, change: dict[str, Any], place: str) -> None:
+    entry = {name: value for name, value in (ENTRY | change).items() if value is not None}
+    services = {"orders": {"dev": entry}}
+    with pytest.raises(Exception, match=r"registry/versions[.]yaml: orders[.]dev") as caught:
+        registry.parse(registry.dump(services))
+    assert place in str(caught.value)
+    # Editors, which know the schema alone, say so too.
+    validator = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker(["date"]))
+    if "deployed_at" not in change:
+        assert not validator.is_valid({"services": services})
+
+
+def test_a_pin_is_part_of_it(registry: Any) -> None:
+    services = {"orders": {"dev": {**ENTRY, "pinned": PIN}}}
+    assert registry.parse(registry.dump(services)) == services
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("services:\n  orders:\n    dev: {version: 1}\n", "versions.yaml:3: a value is text in double quotes"),
+        ("services:\n  orders:\n    dev:\n      version: 1.10\n", "versions.yaml:4: a value is text in double quotes"),
+        ("services:\n  orders: &anchor\n", "versions.yaml:2: a value is text in double quotes"),
+        ("services:\n\torders:\n", "versions.yaml:2: a line is a key and a colon"),
+        ("services:\n   orders:\n", "versions.yaml:2: a line is a key and a colon"),
+        ("services:\n    orders:\n", "versions.yaml:2: is indented deeper"),
+        ("services:\n  orders:\n  catalog:\n", "versions.yaml:3: the key before it has no value"),
+        ('services:\n  a:\n    b:\n      c: "1"\n      c: "2"\n', "versions.yaml:5: c is there twice"),
+        ("services:\n  orders:\n", "the last key has no value"),
+        ("services:\n  # why\n  orders:\n", "versions.yaml:2: a line is a key and a colon"),
+        ("<<<<<<< HEAD\nservices: {}\n", "versions.yaml:1: a line is a key and a colon"),
+        ("versions: {}\n", "it holds one key, services"),
+        ("", "versions.yaml:1: a line is a key and a colon"),
+    ],
+)
+def test_anything_but_its_own_form_is_refused(registry: Any, text: str, complaint: str) -> None:
+    with pytest.raises(Exception, match=r"registry/versions[.]yaml") as caught:
+        registry.parse(text)
+    assert complaint in str(caught.value)
+
+
+def test_a_message_instead_of_a_traceback(cd: Path) -> None:
+    (cd / "registry/versions.yaml").write_bytes(b"services:\n  \xff\n")
+    result = script(cd, "registry", check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert "cannot be read" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("# Written by robots", "# written by robots"), ('digest: "', 'digest:  "'), ("  orders:", '  "orders":')],
+    ids=["comment", "space", "quotes"],
+)
+def test_the_check_insists_on_the_one_form(cd: Path, old: str, new: str) -> None:
+    release(cd, "dev", [build("orders")])
+    file = cd / "registry/versions.yaml"
+    file.write_text(file.read_text().replace(old, new))
+    result = script(cd, "registry", "--check", check=False)
+    assert result.returncode == 1
+    assert "registry/versions.yaml" in result.stderr
+
+
+def test_a_service_that_is_gone_is_named_with_the_way_out(cd: Path) -> None:
+    release(cd, "dev", [build("orders"), build("catalog")])
+    for file in sorted((cd / "services/orders").rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
+    (cd / "services/orders").rmdir()
+
+    result = script(cd, "registry", "--check", check=False)
+    assert result.returncode == 1
+    assert "there is no services/orders" in result.stderr
+    assert "scripts/registry --remove-service orders" in result.stderr
+
+    named = script(cd, "registry", "--remove-service", "orders", "--dry-run").stdout
+    assert "registry/releases/dev/orders.yaml" in named
+    assert script(cd, "registry", "--remove-service", "orders").stdout == named
+    assert list(json.loads(script(cd, "registry", "--json").stdout)) == ["catalog"]
+    script(cd, "validate")
+
+
+def test_an_environment_that_is_gone_is_named_with_the_way_out(cd: Path) -> None:
+    release(cd, "dev", [build("orders"), build("catalog")])
+    release(cd, "staging", [build("orders")])
+    config = cd / "config/platform.json"
+    platform = json.loads(config.read_text())
+    platform["environments"] = [one for one in platform["environments"] if one["name"] != "staging"]
+    config.write_text(json.dumps(platform))
+
+    result = script(cd, "registry", "--check", check=False)
+    assert "orders is released to staging, which is no environment of the platform" in result.stderr
+    assert "scripts/registry --remove-environment staging" in result.stderr
+
+    script(cd, "registry", "--remove-environment", "staging")
+    assert not (cd / "registry/releases/staging").exists() or not list((cd / "registry/releases/staging").iterdir())
+    script(cd, "validate")
+
+
+def test_nothing_is_removed_by_a_wrong_name(cd: Path) -> None:
+    result = script(cd, "registry", "--remove-service", "odrers", check=False)
+    assert (result.returncode, result.stderr) == (2, "error: registry/versions.yaml has nothing of that name\n")
