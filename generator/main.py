@@ -65,9 +65,11 @@ def validate(file: Path) -> int:
 
     Example: triptych validate -f services.yaml
     """
+    from generator.notes import notes  # noqa: PLC0415
     from generator.spec import load_spec  # noqa: PLC0415
 
     spec = load_spec(file)
+    output.notes(notes(spec))
     counts = [_count(len(spec.services), "service"), _count(len(spec.environments), "environment")]
     output.line(f"{file} is valid: {', '.join(counts)}.")
     return 0

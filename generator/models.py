@@ -189,9 +189,9 @@ class Uses(Model):
     """Backing services."""
 
     redis: bool = False
-    """A cache."""
+    """A cache. Read, but without effect in this version: `triptych` says so."""
     postgres: bool = False
-    """A database."""
+    """A database. Read, but without effect in this version: `triptych` says so."""
 
 
 class Route(Model):

@@ -38,6 +38,12 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def notes(texts: Iterable[str]) -> None:
+    """Write notes to standard error."""
+    for text in texts:
+        click.echo(click.style("note: ", fg="yellow", bold=True) + text, err=True)
+
+
 def error(text: str) -> None:
     """Write a failure to standard error."""
     first, separator, rest = text.partition("\n")
@@ -104,14 +110,15 @@ def _short(value: Any) -> str:
 
 
 def _folded(paths: Iterable[str], *, fold: bool) -> list[str]:
-    """Return paths with each folder of many files, two levels deep, in one line."""
+    """Return paths with each folder of many files in one line; a service's folder counts for itself."""
     groups: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        folders = path.split("/")[:-1][:2]
-        groups["/".join(folders) if fold else path].append(path)
+        folders = path.split("/")[:-1]
+        folder = "/".join(folders[: 2 if folders[:1] == ["services"] else 1])
+        groups[folder if fold and folder else path].append(path)
     lines = []
     for folder, members in groups.items():
-        lines += [f"{folder}/ ({len(members)} files)"] if folder and len(members) > _FOLDED else members
+        lines += [f"{folder}/ ({len(members)} files)"] if len(members) > _FOLDED else members
     return sorted(lines)
 
 

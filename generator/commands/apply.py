@@ -9,6 +9,7 @@ from generator.changes import Kind
 from generator.conflicts import leave_conflicts
 from generator.errors import RefusedError
 from generator.landing import Landed, finish_interrupted, land, locked
+from generator.notes import notes
 from generator.planning import Plan, planned
 from generator.projection import Repository, repositories
 from generator.spec import load_spec
@@ -22,6 +23,7 @@ def run(file: Path, folder: Path, template: str | None, *, prune: bool, keep_con
         RefusedError: There are conflicts, or files would be lost; every repository is as it was.
     """
     spec = load_spec(file)
+    output.notes(notes(spec))
     wanted = repositories(spec)
     source = find_template(template)
     folder.mkdir(parents=True, exist_ok=True)

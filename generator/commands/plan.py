@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from generator import git, output
+from generator.notes import notes
 from generator.planning import Plan, planned
 from generator.projection import repositories
 from generator.spec import load_spec
@@ -18,6 +19,7 @@ def run(  # noqa: PLR0913 -- one argument an option of the command line
 ) -> int:
     """Write the plan to standard output and return the exit code."""
     spec = load_spec(file)
+    output.notes(notes(spec))
     with (
         output.progress() as progress,
         planned(repositories(spec), folder, find_template(template), progress=progress) as plan,
