@@ -19,8 +19,9 @@ def _git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIT_CONFIG_GLOBAL", str(config))
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        # A test run from a git hook inherits these, and every git command would act on this checkout.
-        for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        # A test run from a git hook inherits the first ones, and every git command would act on this checkout;
+        # one run by make the others, and every make below it would talk of the directories that it enters.
+        for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
             patch.delenv(variable, raising=False)
         yield
 

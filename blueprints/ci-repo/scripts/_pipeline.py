@@ -13,6 +13,8 @@ SCRIPTS = Path(__file__).resolve().parent
 CONFIG = SCRIPTS.parent / "config"
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+# A GitHub account, or an App.
+ACTOR = re.compile(r"[A-Za-z0-9_-]{1,100}(\[bot\])?")
 # What git and a shell both take as it is; `..` and `@{` have a meaning for git.
 BRANCH = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,254}")
 

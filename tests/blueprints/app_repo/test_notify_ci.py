@@ -19,6 +19,7 @@ def notify(app: Path, *arguments: str, **environment: str) -> CompletedProcess[s
         "BEFORE": BEFORE,
         "CI_REPOSITORY": "acme/ci-repo",
         "GH_TOKEN": TOKEN,
+        "GITHUB_ACTOR": "octo-cat",
         "GITHUB_REF": "refs/heads/develop",
         "GITHUB_REPOSITORY": "acme/app-repo",
         "GITHUB_SHA": SHA,
@@ -41,6 +42,7 @@ def test_ci_is_told_what_was_pushed(example: Platform, github: GitHub) -> None:
             "ref": "refs/heads/develop",
             "sha": SHA,
             "before": BEFORE,
+            "actor": "octo-cat",
         },
     }
 

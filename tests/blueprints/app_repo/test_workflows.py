@@ -134,7 +134,7 @@ PUSH = {
 @pytest.mark.slow
 def test_notify_sends_the_event(act: Act, github: GitHub) -> None:
     result = act(
-        *("push", "notify-ci.yml", "--var", "DISPATCHER_APP_CLIENT_ID=Iv1.0123456789"),
+        *("push", "notify-ci.yml", "--actor", "octo-cat", "--var", "DISPATCHER_APP_CLIENT_ID=Iv1.0123456789"),
         *("--secret", "DISPATCHER_APP_PRIVATE_KEY=-----BEGIN PRIVATE KEY-----"),
         payload=PUSH,
         GITHUB_API_URL=github.url,

@@ -72,7 +72,7 @@ class GitHub:
 
     def app_push(self, sha: str, ref: str = "refs/heads/develop", **env: str) -> Run:
         """Deliver the event that app-repo sends after a push."""
-        payload = {"repository": "acme/app-repo", "ref": ref, "sha": sha, "before": "0" * 40}
+        payload = {"repository": "acme/app-repo", "ref": ref, "sha": sha, "before": "0" * 40, "actor": "octo-cat"}
         event = {"action": "app-push", "client_payload": payload}
         return self.act("repository_dispatch", "app-push.yml", event, env)
 
@@ -167,6 +167,8 @@ def test_a_push_becomes_signed_images_and_one_commit(github: GitHub, tools: Tool
     assert first.succeeded, first.output
     assert first.jobs == {"Accept", "Plan", "Register", *LEGS["catalog"], *LEGS["orders"]}
     assert github.commits() == ["release(dev): 2 services"]
+    registry = run("git", "show", "main:registry/versions.yaml", cwd=github.cd).stdout
+    assert registry.count('deployed_by: "octo-cat"') == 2, "who pushed, not the App that told of it"
     signed = [call[-1] for call in tools.calls if call[:2] == ["cosign", "sign"]]
     assert sorted(reference.partition("@")[2] for reference in signed) == sorted(map(github.digest, LEGS))
 

@@ -16,6 +16,7 @@ Environment:
   BEFORE                      commit that the branch pointed to before the push; all zeros for a new branch
   GITHUB_REPOSITORY           owner/name of the repository that was pushed to   } set by GitHub
   GITHUB_REF, GITHUB_SHA      branch (refs/heads/…) and commit that were pushed } in every run
+  GITHUB_ACTOR                who pushed                                        }
   GITHUB_API_URL              address of GitHub's API                           }
   DISPATCHER_APP_CLIENT_ID    for --check-app: the App's client id
   DISPATCHER_APP_PRIVATE_KEY  for --check-app: the App's private key
@@ -42,15 +43,16 @@ check_app() {
 }
 
 send() {
-  local ci repository ref sha before payload status
+  local ci repository ref sha before actor payload status
   [ -n "${GH_TOKEN-}" ] || fail "GH_TOKEN is not set"
   ci=$(checked CI_REPOSITORY '[A-Za-z0-9-]+/[A-Za-z0-9._-]+')
   repository=$(checked GITHUB_REPOSITORY '[A-Za-z0-9-]+/[A-Za-z0-9._-]+')
   ref=$(checked GITHUB_REF 'refs/heads/[A-Za-z0-9._/-]+')
   sha=$(checked GITHUB_SHA '[0-9a-f]{40}|[0-9a-f]{64}')
   before=$(checked BEFORE '[0-9a-f]{40}|[0-9a-f]{64}')
-  payload=$(jq --null-input --arg repository "$repository" --arg ref "$ref" --arg sha "$sha" --arg before "$before" \
-    '{event_type: "app-push", client_payload: {$repository, $ref, $sha, $before}}')
+  actor=$(checked GITHUB_ACTOR '[A-Za-z0-9_-]+(\[bot\])?')
+  payload=$(jq --null-input --arg repository "$repository" --arg ref "$ref" --arg sha "$sha" --arg before "$before" --arg actor "$actor" \
+    '{event_type: "app-push", client_payload: {$repository, $ref, $sha, $before, $actor}}')
 
   answer=$(mktemp)
   trap 'rm -f "$answer"' EXIT
