@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
 from packaging.version import Version
 
 _WORKER = "copier._main.Worker"
@@ -43,6 +44,7 @@ INTERNALS = (
     f"{_TEMPLATE}.url_expanded",
     f"{_TEMPLATE}.version",
     f"{_TEMPLATE}.vcs",
+    "copier._subproject.load_answersfile_data",
     "copier._main.TemporaryDirectory",
     "copier._main.is_git_available",
     "copier._vcs.get_git",
@@ -78,6 +80,7 @@ def accelerate(pristine: Path) -> Iterator[None]:
             f"{_WORKER}._render_context": _context_once_a_render(),
             f"{_WORKER}._render_template": _rendered_once(pristine),
             f"{_WORKER}._sync_git_index_executable_bit": _asked_once(),
+            "copier._subproject.load_answersfile_data": _parsed_fast(),
             "copier._main.TemporaryDirectory": _removed_meanwhile(stack.enter_context(ThreadPoolExecutor(1))),
             "copier._main.is_git_available": cache(_lookup("copier._main.is_git_available")),
         }.items():
@@ -245,7 +248,11 @@ def _rendered_once(pristine: Path) -> Callable[[Any], None]:
 
 
 def _copy_over(source: Path, destination: Path, skips: Callable[[Path], bool]) -> None:
-    """Copy a render into a folder as Copier renders into it: what is equal stays, and so does what is to be skipped."""
+    """Copy a render into a folder as Copier renders into it: what is equal stays, and so does what is to be skipped.
+
+    In a folder that is empty, Copier only reads and deletes files, so there a second name for the same file will do.
+    """
+    put = _copy if destination.exists() and any(destination.iterdir()) else _link
     for folder, folders, files in os.walk(source):
         relative = Path(folder).relative_to(source)
         target = destination / relative
@@ -253,11 +260,22 @@ def _copy_over(source: Path, destination: Path, skips: Callable[[Path], bool]) -
         links = [name for name in folders if Path(folder, name).is_symlink()]
         for name in files + links:
             file, copied = Path(folder, name), target / name
-            if not os.path.lexists(copied):
-                shutil.copy2(file, copied, follow_symlinks=False)
+            if put is _link or not os.path.lexists(copied):
+                put(file, copied)
             elif not _equal(file, copied) and not skips(relative / name):
                 copied.unlink()
-                shutil.copy2(file, copied, follow_symlinks=False)
+                put(file, copied)
+
+
+def _copy(file: Path, target: Path) -> None:
+    shutil.copy2(file, target, follow_symlinks=False)
+
+
+def _link(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target, follow_symlinks=False)
+    except OSError:  # another file system, or one without links
+        _copy(file, target)
 
 
 def _equal(one: Path, other: Path) -> bool:
@@ -292,6 +310,21 @@ def _read_once() -> Any:
         return copy.deepcopy(known[key])
 
     return _named("_raw_config", raw_config)
+
+
+def _parsed_fast() -> Callable[..., Any]:
+    """Read answers files with libyaml, where PyYAML has it; Copier reads them with Python, a dozen times an update."""
+    from copier._user_data import load_answersfile_data as original  # noqa: PLC0415
+
+    loader = getattr(yaml, "CSafeLoader", None)
+
+    def load(folder: Any, file: Any, *, warn_on_missing: bool = False) -> Any:
+        path = Path(folder, file)
+        if loader is None or not path.is_file():
+            return original(folder, file, warn_on_missing=warn_on_missing)
+        return yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 -- a safe loader
+
+    return load
 
 
 def _asked_once() -> Callable[[Any, Path, int], None]:
