@@ -86,18 +86,19 @@ def names_in(answers: Answers, section: str) -> set[str]:
     return {item["name"] for item in answers.get(section) or [] if isinstance(item, dict) and "name" in item}
 
 
-def _answer_changes(path: str, before: Any, after: Any) -> Iterator[AnswerChange]:
+def _answer_changes(path: str, before: Any, after: Any, *, stated: bool = False) -> Iterator[AnswerChange]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys()):
             place = f"{path}.{key}" if path else str(key)
             if key not in before:
-                yield AnswerChange(place, None, after[key], is_new=True)
+                yield AnswerChange(place, None, after[key], is_new=not stated)
             else:
-                yield from _answer_changes(place, before[key], after.get(key))
+                # Chart values hold only what the spec states, so a new one there is no new default.
+                yield from _answer_changes(place, before[key], after.get(key), stated=stated or key == "values")
     elif _is_named(before) and _is_named(after):
         old, new = ({item["name"]: item for item in items} for items in (before, after))
         for name in sorted(old.keys() & new.keys()):
-            yield from _answer_changes(f"{path}[{name}]", old[name], new[name])
+            yield from _answer_changes(f"{path}[{name}]", old[name], new[name], stated=stated)
     elif before != after:
         yield AnswerChange(path, before, after)
 

@@ -87,4 +87,4 @@ def _report(landed: Landed, wanted: list[Repository], folder: Path) -> None:
             f"git knows no name and address of yours here, so the commits are by {landed.identity.name}. "
             "Set them with `git config --global user.name …` and `user.email …`."
         )
-    output.line(f"Done: {folder}")
+    output.line(f"Done: {folder.resolve()}")
