@@ -105,6 +105,8 @@ def _show_answers(answers: list[AnswerChange]) -> None:
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "nothing"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:80]}…"
 
