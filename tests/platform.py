@@ -6,10 +6,12 @@ from pathlib import Path
 
 from generator.projection import Answers, repositories
 from generator.spec import load_spec
+from tests.tools import ROOT
 from tests.workbench import triptych
 
 SPECS = Path(__file__).parent / "specs" / "platforms"
-NAMES = ("example", "minimal", "one-environment", "five-environments", "hostile")
+# `shop` is the one that `make demo` makes.
+NAMES = ("shop", "example", "minimal", "one-environment", "five-environments", "hostile")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Platform:
 
 def render(name: str, directory: Path) -> Platform:
     """Apply the spec called `name` below `directory`."""
-    spec = SPECS / f"{name}.yaml"
+    spec = spec_of(name)
     result = triptych("apply", "--file", spec, "--output", directory)
     assert result.code == 0, result.err
     # Tests know the repositories by their blueprints, whatever the spec calls them.
@@ -41,12 +43,15 @@ def render(name: str, directory: Path) -> Platform:
     return Platform(name=name, app=directory / "app-repo", ci=directory / "ci-repo", cd=directory / "cd-repo")
 
 
+def spec_of(name: str) -> Path:
+    """Return the file of the spec called `name`."""
+    return ROOT / "services.example.yaml" if name == "shop" else SPECS / f"{name}.yaml"
+
+
 def answers_of(name: str, blueprint: str) -> Answers:
     """Return what a platform's repository is rendered from."""
     (answers,) = (
-        repository.answers
-        for repository in repositories(load_spec(SPECS / f"{name}.yaml"))
-        if repository.blueprint == blueprint
+        repository.answers for repository in repositories(load_spec(spec_of(name))) if repository.blueprint == blueprint
     )
     return answers
 
