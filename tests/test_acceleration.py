@@ -52,7 +52,7 @@ def test_the_real_blueprints_render_byte_for_byte_alike(tmp_path: Path) -> None:
                 target = tmp_path / str(accelerated) / repository.name
                 render.render(repository.answers, template.commit, target)
 
-    assert _content(tmp_path / "True") == _content(tmp_path / "False")
+    assert content_of(tmp_path / "True") == content_of(tmp_path / "False")
 
 
 def test_an_update_merges_alike(bench: Workbench, tmp_path: Path) -> None:
@@ -74,13 +74,13 @@ def test_an_update_merges_alike(bench: Workbench, tmp_path: Path) -> None:
         git(tmp_path, "clone", "--quiet", str(bench.app), str(clone))
         with renderer(find_template(str(template.folder)), tmp_path, accelerated=accelerated) as render:
             render.update(repositories(spec)[0].answers, clone)
-        results[accelerated] = (_content(clone), git(clone, "ls-files", "--stage"))
+        results[accelerated] = (content_of(clone), git(clone, "ls-files", "--stage"))
 
     assert results[True] == results[False]
     assert "<<<<<<< before updating" in results[True][0]["services/catalog/about.txt"][1].decode()
 
 
-def _content(folder: Path) -> dict[str, tuple[int, bytes]]:
+def content_of(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Return the mode and content of each file; a link's content is where it leads."""
     return {
         str(path.relative_to(folder)): (
