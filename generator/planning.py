@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
@@ -190,7 +191,7 @@ def _refuse_unfit(repository: Repository, folder: Path) -> None:
         where = f"the branch `{branch}`" if branch else "no branch"
         raise RefusedError(
             f"{folder} has {where} checked out; Triptych commits to `{repository.branch}`. "
-            f"Run `git -C {folder} switch {repository.branch}`."
+            f"Run `git -C {quote(str(folder))} switch {repository.branch}`."
         )
     changed = git.changed_files(folder)
     if changed:
@@ -214,7 +215,7 @@ def _refuse_renamed(repository: Repository, output: Path, template: Template) ->
             ):
                 raise RefusedError(
                     f"The spec names {repository.name}, but {folder} is that repository of platform {platform}. "
-                    f"Rename the folder: `mv {folder} {output / repository.name}`."
+                    f"Rename the folder: `mv {quote(str(folder))} {quote(str(output / repository.name))}`."
                 )
 
 
