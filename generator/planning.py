@@ -21,6 +21,7 @@ from generator.errors import InputError, RefusedError
 from generator.journal import interrupted
 from generator.projection import Repository
 from generator.rendering import ANSWERS_FILE, Renderer, renderer
+from generator.safeguard import restore_edits
 from generator.template import Template
 
 Action = Literal["create", "update", "unchanged"]
@@ -262,11 +263,13 @@ def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
     head = git.tree(scratch)
     # Copier merges with this render too, and copies it where it finds it.
     render.render(plan.repository.answers, render.template.commit, work / "new")
+    new = git.tree_of_folder(scratch, work / "new", work / "new.index")
     render.update(plan.repository.answers, scratch)
     rejected = [path for path in git.changed_files(scratch) if path.endswith(".rej")]
     for path in rejected:
         (scratch / path).unlink()
-    conflicts = {*git.unmerged_files(scratch), *(path.removesuffix(".rej") for path in rejected)}
+    torn = restore_edits(scratch, work, head=head, base=base, new=new)
+    conflicts = {*git.unmerged_files(scratch), *(path.removesuffix(".rej") for path in rejected), *torn}
     # The files that a user added to a service go with its folder.
     doomed = [
         path for path in head if path not in base and any(path.startswith(f"services/{name}/") for name in plan.removed)

@@ -1,0 +1,66 @@
+"""Look after Copier: no edit of a user's may be gone after an update.
+
+Copier carries edits over as a text patch. What is no text (an image, a file that `.gitattributes` calls binary) is not
+in that patch, and the new render would silently take its place.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from generator import git
+from generator.git import Tree
+
+
+def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tree) -> set[str]:
+    """Bring back in `scratch` what an update lost.
+
+    Args:
+        scratch: The repository that was updated; HEAD is what the user had.
+        work: A folder for temporary files.
+        head: The files that the user had.
+        base: The old render.
+        new: The new render.
+
+    Returns:
+        Files that both sides changed and that cannot be merged: as the user had them, and unmerged in the index.
+    """
+    result = git.tree_of_folder(scratch, scratch, work / "updated.index")
+    lost = [path for path in head if base.get(path) == new.get(path) and result.get(path) != head[path]]
+    torn = [
+        path
+        for path in head.keys() & base.keys() & new.keys()
+        if len({head[path], base[path], new[path]}) == 3
+        and result.get(path) == new[path]
+        and not _merges(scratch, work, [tree[path][1] for tree in (head, base, new)])
+    ]
+    for path in [*lost, *torn]:
+        git.git(scratch, "--literal-pathspecs", "checkout", "--force", "HEAD", "--", path)
+    for path in torn:
+        stages = [f"{mode} {blob} {stage}\t{path}\n" for stage, (mode, blob) in _stages(path, base, head, new)]
+        nothing = "0" * len(head[path][1])
+        git.git(scratch, "update-index", "--index-info", stdin="".join([f"0 {nothing}\t{path}\n", *stages]))
+    return set(torn)
+
+
+def _stages(path: str, *trees: Tree) -> list[tuple[int, tuple[str, str]]]:
+    return [(stage, tree[path]) for stage, tree in enumerate(trees, start=1)]
+
+
+def _merges(scratch: Path, work: Path, blobs: list[str]) -> bool:
+    """Tell whether the user's text, the old and the new one merge into the new one: the edit is a part of it."""
+    files = [work / f"merge-{number}" for number in range(3)]
+    for file, blob in zip(files, blobs, strict=True):
+        with file.open("wb") as target:
+            subprocess.run(
+                ["git", "cat-file", "blob", blob], cwd=scratch, stdout=target, env=git.environment(), check=True
+            )
+    merged = subprocess.run(
+        ["git", "merge-file", "-p", "--quiet", *files],
+        cwd=work,
+        capture_output=True,
+        env=git.environment(),
+        check=False,
+    )
+    return merged.returncode == 0 and merged.stdout == files[2].read_bytes()

@@ -1,0 +1,74 @@
+"""Edits that are no text, which Copier cannot carry over, are not lost."""
+
+import pytest
+
+from tests.workbench import PER_SERVICE, Workbench, git
+
+ABOUT = f"blueprints/app-repo/{PER_SERVICE}/about.txt.jinja"
+BINARY = bytes(range(256)) * 20
+
+
+def _upgrade(bench: Workbench) -> None:
+    bench.template.edit(ABOUT, "line 18\n", "line 18, newer\n")
+    bench.template.release("v1.1.0")
+
+
+@pytest.mark.parametrize("path", ["logo.png", "services/orders/logo.png"])
+def test_a_binary_file_that_the_user_added_stays_and_so_do_edits_beside_it(bench: Workbench, path: str) -> None:
+    (bench.app / path).write_bytes(BINARY)
+    bench.commit(bench.app / path)
+    bench.change_file(bench.app / "services/orders/about.txt", "line 3\n", "line 3, ours\n")
+    _upgrade(bench)
+
+    bench.apply()
+
+    assert (bench.app / path).read_bytes() == BINARY
+    text = (bench.app / "services/orders/about.txt").read_text()
+    assert "line 3, ours" in text
+    assert "line 18, newer" in text
+
+
+@pytest.mark.parametrize("how", ["content", "attribute"])
+def test_a_generated_file_that_became_binary_stays_what_the_user_made_of_it(bench: Workbench, how: str) -> None:
+    readme = bench.app / "README.md"
+    if how == "content":
+        readme.write_bytes(BINARY)
+    else:
+        (bench.app / ".gitattributes").write_text("*.md -diff\n")
+        readme.write_text(readme.read_text().replace("line 3\n", "line 3, ours\n"))
+    bench.commit(readme)
+    before = readme.read_bytes()
+    _upgrade(bench)
+
+    result = bench.apply()
+
+    assert readme.read_bytes() == before
+    assert "  README.md" not in result.out
+
+
+def test_a_binary_file_that_both_sides_changed_is_a_conflict(bench: Workbench) -> None:
+    about = bench.app / "services/orders/about.txt"
+    about.write_bytes(BINARY)
+    bench.commit(about)
+    _upgrade(bench)
+    before = bench.heads()
+
+    refused = bench.run("apply")
+
+    assert refused.code == 1
+    assert "conflict               services/orders/about.txt" in refused.out
+    assert bench.heads() == before
+
+    bench.run("apply", "--keep-conflicts")
+    assert about.read_bytes() == BINARY
+    assert "UU services/orders/about.txt" in git(bench.app, "status", "--porcelain").splitlines()
+
+
+def test_an_edit_that_the_new_template_holds_too_is_no_conflict(bench: Workbench) -> None:
+    bench.change_file(bench.app / "services/orders/about.txt", "line 3\n", "line 3, better\n")
+    bench.template.edit(ABOUT, "line 3\n", "line 3, better\n")
+    _upgrade(bench)
+
+    bench.apply()
+
+    assert "line 18, newer" in (bench.app / "services/orders/about.txt").read_text()
