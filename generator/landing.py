@@ -14,7 +14,7 @@ from generator.changes import Kind
 from generator.errors import RefusedError, TriptychError
 from generator.planning import Plan, RepositoryPlan
 
-_STAGING = ".triptych-"
+_STAGING = ".triptych-apply-"
 
 
 @dataclass
@@ -63,8 +63,8 @@ def finish_interrupted(folders: list[Path], output: Path) -> list[Path]:
     Raises:
         RefusedError: Somebody changed files since.
     """
-    for debris in output.glob(f"{_STAGING}*"):
-        shutil.rmtree(debris, ignore_errors=True)
+    for folder in folders:
+        shutil.rmtree(output / f"{_STAGING}{folder.name}", ignore_errors=True)
     return [folder for folder in folders if git.is_repository(folder) and journal.finish(folder)]
 
 

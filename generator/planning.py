@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -264,6 +264,7 @@ def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
     # Copier merges with this render too, and copies it where it finds it.
     render.render(plan.repository.answers, render.template.commit, work / "new")
     new = git.tree_of_folder(scratch, work / "new", work / "new.index")
+    _refuse_other_shape(plan.folder, head, base | new)
     render.update(plan.repository.answers, scratch)
     rejected = [path for path in git.changed_files(scratch) if path.endswith(".rej")]
     for path in rejected:
@@ -280,6 +281,20 @@ def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
     plan.changes = file_changes(head=head, base=base, result=result, conflicts=conflicts, doomed=doomed)
     plan.scratch = scratch
     _refuse_in_the_way(plan)
+
+
+def _refuse_other_shape(folder: Path, head: git.Tree, rendered: git.Tree) -> None:
+    """Refuse a file or link where the template has a folder, and the reverse.
+
+    Copier would write through such a link, to wherever it leads.
+    """
+    folders = {str(parent) for path in rendered for parent in PurePosixPath(path).parents}
+    for path in sorted(head.keys() & folders):
+        kind = "link" if head[path][0] == "120000" else "file"
+        raise RefusedError(f"{folder / path} is a {kind} in your repository and a folder in the template. Move it.")
+    folders = {str(parent) for path in head for parent in PurePosixPath(path).parents}
+    for path in sorted(rendered.keys() & folders):
+        raise RefusedError(f"{folder / path} is a folder in your repository and a file in the template. Move it.")
 
 
 def _refuse_in_the_way(plan: RepositoryPlan) -> None:

@@ -35,6 +35,10 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
         and result.get(path) == new[path]
         and not _merges(scratch, work, [tree[path][1] for tree in (head, base, new)])
     ]
+    # Copier leaves links where they are when the template no longer has them.
+    for path in base.keys() - new.keys():
+        if head.get(path) == base[path] and path in result:
+            (scratch / path).unlink()
     for path in [*lost, *torn]:
         git.git(scratch, "--literal-pathspecs", "checkout", "--force", "HEAD", "--", path)
     for path in torn:

@@ -1,5 +1,8 @@
 """Edits that are no text, which Copier cannot carry over, are not lost."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from tests.workbench import PER_SERVICE, Workbench, git
@@ -72,3 +75,60 @@ def test_an_edit_that_the_new_template_holds_too_is_no_conflict(bench: Workbench
     bench.apply()
 
     assert "line 18, newer" in (bench.app / "services/orders/about.txt").read_text()
+
+
+def test_a_service_that_leaves_takes_its_links_with_it(bench: Workbench) -> None:
+    link = bench.template.folder / "blueprints/cd-repo" / PER_SERVICE / "link"
+    link.symlink_to("about.txt")
+    dangling = link.with_name("dangling")
+    dangling.symlink_to("../../nowhere")
+    bench.template.release("v1.1.0")
+    bench.apply()
+    assert (bench.cd / "services/catalog/link").is_symlink()
+    bench.change_spec("  - {name: catalog, language: python}\n", "")
+
+    bench.apply()
+
+    assert "services/catalog" not in git(bench.cd, "ls-files")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_nothing_is_written_through_a_link_that_took_a_folders_place(
+    bench: Workbench, tmp_path: Path, inside: bool
+) -> None:
+    service = bench.app / "services/orders"
+    elsewhere = bench.app / "elsewhere" if inside else tmp_path / "elsewhere"
+    shutil.copytree(service, elsewhere)
+    shutil.rmtree(service)
+    service.symlink_to("../elsewhere" if inside else elsewhere)
+    bench.commit(service)
+    before = (elsewhere / "about.txt").read_text()
+    _upgrade(bench)
+
+    for command in ("plan", "apply"):
+        result = bench.run(command)
+        assert result.code == 1
+        assert "services/orders is a link in your repository and a folder in the template" in result.err
+    assert (elsewhere / "about.txt").read_text() == before
+
+
+def test_a_folder_where_the_template_has_a_file_is_told(bench: Workbench) -> None:
+    readme = bench.app / "README.md"
+    readme.unlink()
+    bench.add_file(readme / "mine.txt", "mine\n")
+    _upgrade(bench)
+
+    result = bench.run("apply")
+
+    assert result.code == 1
+    assert "README.md is a folder in your repository and a file in the template" in result.err
+
+
+def test_folders_of_the_user_beside_the_repositories_stay(bench: Workbench) -> None:
+    notes = bench.folder / ".triptych-notes"
+    notes.mkdir()
+    (notes / "keep").write_text("mine\n")
+
+    bench.apply()
+
+    assert (notes / "keep").read_text() == "mine\n"
