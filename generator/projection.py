@@ -5,7 +5,7 @@ So a change of replicas touches cd-repo alone, and the answers that Copier recor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -103,6 +103,7 @@ def _cd(spec: Spec) -> Answers:
     for service in _services(spec):
         for dependency in service.depends_on:
             callers[dependency].append(service.name)
+    ports = {service.name: resolve.port(spec, service) for service in spec.services}
     defaults = resolve.sizing(_layer(spec.defaults))
     return {
         "platform": {"imageRegistry": resolve.image_registry(spec)},
@@ -117,7 +118,7 @@ def _cd(spec: Spec) -> Answers:
                 "description": service.description,
                 "owner": resolve.owner(spec, service),
                 "callers": callers[service.name],
-                "values": _values(spec, service),
+                "values": _values(spec, service, ports),
                 "environments": _overrides(spec, service),
             }
             for service in _services(spec)
@@ -125,9 +126,8 @@ def _cd(spec: Spec) -> Answers:
     }
 
 
-def _values(spec: Spec, service: Service) -> Answers:
-    """Return the chart values in which `service` differs from the defaults."""
-    ports = {other.name: resolve.port(spec, other) for other in spec.services}
+def _values(spec: Spec, service: Service, ports: Mapping[str, int]) -> Answers:
+    """Return the chart values in which `service` differs from the defaults; `ports` are those of all services."""
     values = _sizing_over([_layer(spec.defaults)], [_layer(service)])
     if service.port is not None:
         values["port"] = service.port
