@@ -39,17 +39,16 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
     for path in base.keys() - new.keys():
         if head.get(path) == base[path] and path in result:
             (scratch / path).unlink()
-    for path in [*lost, *torn]:
-        git.git(scratch, "--literal-pathspecs", "checkout", "--force", "HEAD", "--", path)
+    if lost or torn:
+        paths = "\0".join([*lost, *torn])
+        options = ("--force", "HEAD", "--pathspec-from-file=-", "--pathspec-file-nul")
+        git.git(scratch, "--literal-pathspecs", "checkout", *options, stdin=paths)
     for path in torn:
-        stages = [f"{mode} {blob} {stage}\t{path}\n" for stage, (mode, blob) in _stages(path, base, head, new)]
+        entries = [tree[path] for tree in (base, head, new)]
+        stages = [f"{mode} {blob} {stage}\t{path}\n" for stage, (mode, blob) in enumerate(entries, start=1)]
         nothing = "0" * len(head[path][1])
         git.git(scratch, "update-index", "--index-info", stdin="".join([f"0 {nothing}\t{path}\n", *stages]))
     return set(torn)
-
-
-def _stages(path: str, *trees: Tree) -> list[tuple[int, tuple[str, str]]]:
-    return [(stage, tree[path]) for stage, tree in enumerate(trees, start=1)]
 
 
 def _merges(scratch: Path, work: Path, blobs: list[str]) -> bool:
