@@ -74,7 +74,7 @@ RESERVED_SERVICES = frozenset(
 RESERVED_ENVIRONMENTS = frozenset({"base", "global", "platform", "schema", "shared"})
 RESERVED_NAMESPACES = frozenset({"kube-node-lease", "kube-public", "kube-system"})
 
-_SUFFIXES = {
+_UNITS = {
     "": Decimal(1),
     "m": Decimal("0.001"),
     "k": Decimal(10**3),
@@ -117,4 +117,4 @@ def amount(quantity: str) -> Decimal:
         quantity: A string that matches `CPU` or `MEMORY`.
     """
     number = quantity.rstrip("mkKMGTi")
-    return Decimal(number) * _SUFFIXES[quantity[len(number) :]]
+    return Decimal(number) * _UNITS[quantity[len(number) :]]

@@ -162,8 +162,13 @@ def _survey(repository: Repository, output: Path, template: Template) -> Reposit
     recorded = read_answers(folder)
     version = str(recorded["_commit"])
     answers = {key: value for key, value in recorded.items() if not key.startswith("_")}
+    if answers.get("blueprint") != repository.blueprint:
+        raise RefusedError(
+            f"{folder} was made from the blueprint {answers.get('blueprint')}, not {repository.blueprint}. "
+            "Check the repositories' names in the spec."
+        )
     base = _base(folder, recorded, template)
-    plan = RepositoryPlan(
+    return RepositoryPlan(
         repository,
         folder,
         "unchanged" if base == template.commit and answers == repository.answers else "update",
@@ -174,12 +179,6 @@ def _survey(repository: Repository, output: Path, template: Template) -> Reposit
         template_before=version,
         template_after=template.version,
     )
-    if answers.get("blueprint") != repository.blueprint:
-        raise RefusedError(
-            f"{folder} was made from the blueprint {answers.get('blueprint')}, not {repository.blueprint}. "
-            "Check the repositories' names in the spec."
-        )
-    return plan
 
 
 def _refuse_unfit(repository: Repository, folder: Path) -> None:
