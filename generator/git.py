@@ -17,6 +17,9 @@ from generator.errors import GitError
 Tree = dict[str, tuple[str, str]]
 """Path of each file with its mode and blob id."""
 
+# The mode of a symbolic link.
+LINK = "120000"
+
 SETTINGS = {
     "advice.detachedHead": "false",
     "apply.ignoreWhitespace": "no",

@@ -155,6 +155,15 @@ class Resources(Model):
     """What a pod may use at most. Default: cpu 500m, memory 256Mi."""
 
 
+class Chart(Model):
+    """Which version of the library chart the objects of a service are made with."""
+
+    base: (
+        Annotated[str, Field(pattern=names.LIBRARY_VERSION, max_length=names.MAX_LABEL, examples=["1.2.0"])] | None
+    ) = None
+    """The version to stay on, one that cd-repo has or had; `latest` follows ci-repo. Default: `latest`."""
+
+
 class Defaults(Model):
     """Values of every service that says nothing else."""
 
@@ -166,6 +175,8 @@ class Defaults(Model):
     """What a pod asks for and may use."""
     rollout: Rollout = "rolling"
     """How a new version replaces the old one."""
+    chart: Chart = Chart()
+    """Which version of the library chart services stay on."""
 
 
 class Environment(Model):
@@ -253,6 +264,8 @@ class Service(Model):
     """Horizontal autoscaling by CPU. Default: `defaults.autoscaling`."""
     resources: Resources = Resources()
     """What a pod asks for and may use. Default: `defaults.resources`."""
+    chart: Chart = Chart()
+    """Which version of the library chart the service stays on. Default: `defaults.chart`."""
     environments: dict[Label, ServiceOverride] = {}
     """What the service does otherwise in an environment."""
 

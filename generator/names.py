@@ -23,6 +23,10 @@ VARIABLE = "^[A-Z][A-Z0-9_]*$"
 VAULT = "^[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*#[A-Za-z0-9][A-Za-z0-9_.-]*$"
 CPU = "^([0-9]+m|[0-9]+([.][0-9]{1,3})?)$"
 MEMORY = "^[0-9]+(k|M|G|T|Ki|Mi|Gi|Ti)?$"
+# https://semver.org without build metadata, which an OCI tag cannot hold.
+LIBRARY_VERSION = (
+    "^(latest|(0|[1-9][0-9]*)[.](0|[1-9][0-9]*)[.](0|[1-9][0-9]*)(-[0-9A-Za-z][0-9A-Za-z-]*([.][0-9A-Za-z-]+)*)?)$"
+)
 # One line of printable text. Control and bidirectional characters would let text act on its surroundings.
 TEXT = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ufffe\\uffff]*$"
 
@@ -40,6 +44,7 @@ MEANINGS = {
     VAULT: "a path in Vault and a property, such as orders/db#password",
     CPU: "cores such as 500m, 1 or 0.5",
     MEMORY: "bytes such as 256Mi or 1Gi",
+    LIBRARY_VERSION: "a version such as 1.2.0, or `latest`",
     TEXT: "one line of printable text",
 }
 

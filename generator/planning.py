@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
-from generator import git
+from generator import git, library
 from generator.changes import AnswerChange, Change, Kind, answer_changes, file_changes, names_in
 from generator.errors import InputError, RefusedError
 from generator.journal import interrupted
@@ -102,6 +102,7 @@ def planned(
         TemplateError: The template does not render.
     """
     plans = [_survey(repository, output, template) for repository in repositories]
+    _survey_library(plans)
     with TemporaryDirectory(prefix="triptych-plan-", ignore_cleanup_errors=True) as temporary:
         pending = [plan for plan in plans if plan.action != "unchanged"]
         if pending:
@@ -111,9 +112,9 @@ def planned(
                     work = Path(temporary) / plan.repository.name
                     work.mkdir()
                     if plan.action == "create":
-                        _plan_creation(plan, render, work)
+                        _plan_creation(plan, render, work, plans)
                     else:
-                        _plan_update(plan, render, work)
+                        _plan_update(plan, render, work, plans)
         yield Plan(plans)
 
 
@@ -181,6 +182,17 @@ def _survey(repository: Repository, output: Path, template: Template) -> Reposit
     )
 
 
+def _survey_library(plans: list[RepositoryPlan]) -> None:
+    """See whether cd-repo has to follow a library chart that was changed in ci-repo, and nothing else changes."""
+    ci, cd = _of_blueprint(plans, "ci-repo"), _of_blueprint(plans, "cd-repo")
+    if ci and cd and ci.action == cd.action == "unchanged" and not library.in_step(ci.folder, cd.folder):
+        cd.action = "update"
+
+
+def _of_blueprint(plans: list[RepositoryPlan], blueprint: str) -> RepositoryPlan | None:
+    return next((plan for plan in plans if plan.repository.blueprint == blueprint), None)
+
+
 def _refuse_unfit(repository: Repository, folder: Path) -> None:
     if interrupted(folder):
         raise RefusedError(f"An apply was interrupted in {folder}. Run `triptych apply` to finish it.")
@@ -240,17 +252,18 @@ def _base(folder: Path, recorded: dict[str, Any], template: Template) -> str:
     return base
 
 
-def _plan_creation(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
+def _plan_creation(plan: RepositoryPlan, render: Renderer, work: Path, plans: list[RepositoryPlan]) -> None:
     scratch = work / "result"
     render.render(plan.repository.answers, render.template.commit, scratch)
     git.git(scratch, "init", "--quiet", f"--initial-branch={plan.repository.branch}")
+    _vendor(plan, scratch, plans)
     git.git(scratch, "add", "--all", "--force")
     result = git.tree(scratch, git.git(scratch, "write-tree").strip())
     plan.changes = [Change(path, Kind.NEW) for path in sorted(result)]
     plan.scratch = scratch
 
 
-def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
+def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path, plans: list[RepositoryPlan]) -> None:
     scratch = work / "result"
     git.git(
         None, "clone", "--quiet", "--shared", "--no-tags", "--single-branch",
@@ -260,6 +273,7 @@ def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
     render.render(recorded, str(recorded["_commit"]), work / "base")
     base = git.tree_of_folder(scratch, work / "base", work / "base.index")
     head = git.tree(scratch)
+    made = library.derived(scratch, head) if plan.repository.blueprint == "cd-repo" else {}
     # Copier merges with this render too, and copies it where it finds it.
     render.render(plan.repository.answers, render.template.commit, work / "new")
     new = git.tree_of_folder(scratch, work / "new", work / "new.index")
@@ -270,6 +284,8 @@ def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
         (scratch / path).unlink()
     torn = restore_edits(scratch, work, head=head, base=base, new=new)
     conflicts = {*git.unmerged_files(scratch), *(path.removesuffix(".rej") for path in rejected), *torn}
+    _vendor(plan, scratch, plans, edited=head.keys() - base.keys() - made.keys())
+    base |= made
     # The files that a user added to a service go with its folder.
     doomed = [
         path for path in head if path not in base and any(path.startswith(f"services/{name}/") for name in plan.removed)
@@ -282,6 +298,17 @@ def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path) -> None:
     _refuse_in_the_way(plan)
 
 
+def _vendor(plan: RepositoryPlan, scratch: Path, plans: list[RepositoryPlan], edited: Iterable[str] = ()) -> None:
+    """Bring the library chart of ci-repo, which was planned before, into the scratch copy of cd-repo."""
+    ci = _of_blueprint(plans, "ci-repo")
+    if plan.repository.blueprint != "cd-repo" or ci is None:
+        return
+    if any(path.startswith(f"{library.SOURCE}/") for path in ci.of_kind(Kind.CONFLICT)):
+        return  # what the library will be is not settled; the next apply brings it
+    services = {service["name"]: service.get("base") for service in plan.repository.answers["services"]}
+    library.vendor(ci.scratch or ci.folder, scratch, services, edited)
+
+
 def _refuse_other_shape(folder: Path, head: git.Tree, rendered: git.Tree) -> None:
     """Refuse a file or link where the template has a folder, and the reverse.
 
@@ -289,7 +316,7 @@ def _refuse_other_shape(folder: Path, head: git.Tree, rendered: git.Tree) -> Non
     """
     folders = {str(parent) for path in rendered for parent in PurePosixPath(path).parents}
     for path in sorted(head.keys() & folders):
-        kind = "link" if head[path][0] == "120000" else "file"
+        kind = "link" if head[path][0] == git.LINK else "file"
         raise RefusedError(f"{folder / path} is a {kind} in your repository and a folder in the template. Move it.")
     folders = {str(parent) for path in head for parent in PurePosixPath(path).parents}
     for path in sorted(rendered.keys() & folders):

@@ -118,6 +118,7 @@ def _cd(spec: Spec) -> Answers:
                 "description": service.description,
                 "owner": resolve.owner(spec, service),
                 "callers": callers[service.name],
+                "base": resolve.library_version(spec, service),
                 "values": _values(spec, service, ports),
                 "environments": _overrides(spec, service),
             }

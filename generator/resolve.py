@@ -120,6 +120,12 @@ def rollout(spec: Spec, service: Service) -> Rollout:
     return service.rollout or spec.defaults.rollout
 
 
+def library_version(spec: Spec, service: Service) -> str | None:
+    """Return the version of the library chart that `service` stays on, or None where it follows ci-repo."""
+    version = service.chart.base or spec.defaults.chart.base
+    return None if version == "latest" else version
+
+
 def sizing(*layers: Layer) -> Sizing:
     """Return the size that `layers` give, the last one winning key by key.
 

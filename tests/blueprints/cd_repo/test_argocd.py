@@ -133,7 +133,7 @@ def test_manifests_are_made_anew_only_when_they_can_differ(
     paths = application["metadata"]["annotations"]["argocd.argoproj.io/manifest-generate-paths"].split(";")
     assert all((released_example / path.lstrip("/")).exists() for path in paths)
     folder = application["spec"]["source"]["path"]
-    inputs = [*application["spec"]["source"]["helm"]["valueFiles"], f"/{folder}", "/library/base"]
+    inputs = [*application["spec"]["source"]["helm"]["valueFiles"], f"/{folder}", "/library"]
     assert all(any(name == path or name.startswith(f"{path}/") for path in paths) for name in inputs)
 
 

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.blueprints.cd_repo.support import script, services_of
+from tests.blueprints.cd_repo.support import build, objects, release, script, services_of
 from tests.platform import Platform
 from tests.tools import ROOT, run, tool
 
 SOURCE = ROOT / "blueprints/ci-repo/helm-templates/base"
+VERSION = yaml.safe_load((SOURCE / "Chart.yaml").read_text())["version"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -23,14 +26,9 @@ def test_both_repositories_hold_the_same_library(platform: Platform) -> None:
 
 
 def test_the_lock_names_each_file_with_its_hash(example: Platform) -> None:
-    lock = json.loads((example.cd / "library/base.lock.json").read_text())
+    lock = json.loads((example.cd / f"library/base-{VERSION}.lock.json").read_text())
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents(SOURCE).items()}
-    assert lock == {"chart": "base", "version": "1.0.0", "files": hashes}
-
-
-def test_the_library_is_no_template_of_copier() -> None:
-    # cd-repo's copy is made by including the files, and what Jinja would read in them would be lost.
-    assert [name for name, data in contents(SOURCE).items() for mark in (b"[[", b"[%", b"[#") if mark in data] == []
+    assert lock == {"chart": "base", "version": VERSION, "files": hashes}
 
 
 def test_the_schema_is_self_contained() -> None:
@@ -45,7 +43,7 @@ def test_every_service_uses_the_one_copy(platform: Platform) -> None:
         assert (folder / "charts/base").resolve() == (platform.cd / "library/base").resolve()
         # Helm renders with any version that it finds, and says here alone that it is another.
         listed = run(tool("helm"), "dependency", "list", folder).stdout.split("\n")[1].split()
-        assert listed == ["base", "1.0.0", "unpacked"]
+        assert listed == ["base", ">=0.0.0-0", "unpacked"]
 
 
 def test_the_vendored_library_passes_its_check(platform: Platform) -> None:
@@ -55,14 +53,14 @@ def test_the_vendored_library_passes_its_check(platform: Platform) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda root: (root / "library/base/templates/_pod.yaml").write_text(""), "_pod.yaml was changed"),
-        (lambda root: (root / "library/base/templates/_pod.yaml").unlink(), "_pod.yaml is missing"),
-        (lambda root: (root / "library/base/templates/_more.yaml").write_text(""), "_more.yaml is not in"),
+        (lambda root: (root / f"library/base-{VERSION}/templates/_pod.yaml").write_text(""), "_pod.yaml was changed"),
+        (lambda root: (root / f"library/base-{VERSION}/templates/_pod.yaml").unlink(), "_pod.yaml is missing"),
+        (lambda root: (root / f"library/base-{VERSION}/templates/_more.yaml").write_text(""), "_more.yaml is not in"),
         (
             lambda root: (root / "services/orders/Chart.yaml").write_text(
                 "dependencies:\n  - name: base\n    version: 2.0.0\n"
             ),
-            "services/orders/Chart.yaml asks for version 2.0.0 of base, and 1.0.0 is vendored",
+            "services/orders/Chart.yaml asks for version 2.0.0 of base, which is not in library/",
         ),
         (lambda root: (root / "services/orders/charts/base").unlink(), "services/orders/charts/base is not a link"),
     ],
@@ -76,19 +74,76 @@ def test_a_library_that_is_not_what_it_claims_is_refused(cd: Path, change: "obje
     assert complaint in result.stderr
 
 
+def newer_library(cd: Path, folder: Path, version: str = "99.0.0") -> Path:
+    """Return a library chart that says its version in a label of every object."""
+    newer = folder / "base"
+    shutil.copytree(cd / "library/base", newer)
+    chart, metadata = newer / "Chart.yaml", newer / "templates/_metadata.yaml"
+    chart.write_text(chart.read_text().replace(f"version: {VERSION}", f"version: {version}"))
+    label = "app.kubernetes.io/part-of:"
+    metadata.write_text(metadata.read_text().replace(label, f'library: "{version}"\n{label}'))
+    return newer
+
+
 def test_a_newer_library_is_taken_over(cd: Path, tmp_path: Path) -> None:
-    newer = tmp_path / "base"
-    run("cp", "-r", cd / "library/base", newer)
-    chart = (newer / "Chart.yaml").read_text()
-    (newer / "Chart.yaml").write_text(chart.replace("version: 1.0.0", "version: 1.1.0"))
+    newer = newer_library(cd, tmp_path)
+    before = contents(cd)
 
     named = script(cd, "vendor", "--from", newer, "--dry-run").stdout.split()
-    assert named == ["library/base/Chart.yaml"]
-    script(cd, "vendor", "--from", newer)
+    assert contents(cd) == before
+    changed = script(cd, "vendor", "--from", newer).stdout.split()
+
+    assert changed == named
+    assert "library/base" in changed
+    assert "library/base-99.0.0/Chart.yaml" in changed
+    assert not (cd / f"library/base-{VERSION}").exists()
+    assert script(cd, "vendor", "--from", newer).stdout == ""
+    script(cd, "validate")
+
+
+def hold_back(cd: Path, service: str) -> None:
+    """Let a service stay on the present version, as `chart.base` in services.yaml does."""
+    folder = cd / "services" / service
+    chart = (folder / "Chart.yaml").read_text()
+    (folder / "Chart.yaml").write_text(chart.replace('">=0.0.0-0"', f'"{VERSION}"'))
+    for name, target in {
+        "charts/base": f"../../../library/base-{VERSION}",
+        "values.schema.json": f"../../library/base-{VERSION}/service.schema.json",
+    }.items():
+        (folder / name).unlink()
+        (folder / name).symlink_to(target)
+
+
+def test_a_service_stays_while_the_others_move(cd: Path, tmp_path: Path) -> None:
+    release(cd, "dev", map(build, services_of(cd)))
+    hold_back(cd, "orders")
+    script(cd, "vendor", "--from", newer_library(cd, tmp_path))
 
     script(cd, "validate")
-    chart = yaml.safe_load((cd / "services/orders/Chart.yaml").read_text())
-    assert chart["dependencies"] == [{"name": "base", "version": "1.1.0"}]
+
+    def used(*args: str) -> dict[str, set[str | None]]:
+        found: dict[str, set[str | None]] = defaultdict(set)
+        for item in objects(script(cd, "render", "--environment=dev", *args).stdout):
+            labels = item["metadata"]["labels"]
+            found[labels["app.kubernetes.io/name"]].add(labels.get("library"))
+        return found
+
+    expected = {service: {None if service == "orders" else "99.0.0"} for service in services_of(cd)}
+    # Helm keeps one template of a name: the umbrella must not render all services with one version.
+    assert used() == used("--umbrella") == expected
+
+
+def test_helm_refuses_to_render_two_versions_in_one_go(cd: Path, tmp_path: Path) -> None:
+    release(cd, "dev", map(build, services_of(cd)))
+    hold_back(cd, "orders")
+    script(cd, "vendor", "--from", newer_library(cd, tmp_path))
+
+    values = [f"--values={file}" for file in ("environments/dev/values.yaml", "umbrella-chart/values-dev.yaml")]
+    result = run(tool("helm"), "template", "acme", "umbrella-chart", *values, cwd=cd, check=False)
+
+    assert result.returncode == 1
+    assert "the services use several versions of the library chart" in result.stderr
+    assert "99.0.0 (" in result.stderr
 
 
 def test_a_service_can_be_packaged(example: Platform, tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lib import umbrella
+from lib import library, registry, umbrella
 from lib.errors import CommandError
 from lib.platform import Environment, Platform
 
@@ -59,18 +60,33 @@ def render_service(root: Path, environment: Environment, service: str) -> str:
 
 
 def render_umbrella(root: Path, platform: Platform, environment: Environment) -> str:
-    """Return the manifests of all services that are released to an environment, rendered as one chart."""
+    """Return the manifests of all services that are released to an environment, rendered as one chart.
+
+    Helm keeps one template of a name, so each version of the library is rendered with its own services alone.
+    """
+    released = [service for service, entries in registry.load(root).items() if environment.name in entries]
     with _overrides(root, environment) as overrides:
-        return helm(
-            root,
-            "template",
+        arguments = [
             platform.name,
             str(umbrella.CHART),
             f"--namespace={environment.namespace}",
             f"--values=environments/{environment.name}/values.yaml",
             f"--values={overrides}",
             f"--values={umbrella.CHART}/values-{environment.name}.yaml",
+        ]
+        return "".join(
+            helm(root, "template", *arguments, *(f"--set={service}.enabled=false" for service in others))
+            for others in _others_by_version(root, released)
         )
+
+
+def _others_by_version(root: Path, services: Iterable[str]) -> list[list[str]]:
+    """Return for each version of the library in use the services that use another one; one empty list for one version."""
+    by_version: dict[str, set[str]] = defaultdict(set)
+    for service in services:
+        by_version[library.version_for(root, service)].add(service)
+    everything = set().union(*by_version.values())
+    return [sorted(everything - group) for _, group in sorted(by_version.items())] or [[]]
 
 
 @contextmanager
