@@ -126,6 +126,21 @@ def test_values_are_read_in_the_documented_order(applications: dict[str, Object]
     ]
 
 
+def test_a_sync_leaves_the_live_version_of_a_blue_green_service_where_it_is(
+    platform: Platform,
+) -> None:
+    for environment in answers_of(platform.name, "cd-repo")["environments"]:
+        spec = load(platform.cd / f"argocd/environments/{environment['name']}/services.yaml")["spec"]["template"][
+            "spec"
+        ]
+        # The active service and the one for the preview: the controller writes into the selectors of both.
+        assert {"kind": "Service", "jsonPointers": ["/spec/selector/rollouts-pod-template-hash"]} in spec[
+            "ignoreDifferences"
+        ]
+        # Without this option the field is left out of the comparison only, and every sync still overwrites it.
+        assert "RespectIgnoreDifferences=true" in spec["syncPolicy"]["syncOptions"]
+
+
 def test_manifests_are_made_anew_only_when_they_can_differ(
     released_example: Path, applications: dict[str, Object]
 ) -> None:
