@@ -57,7 +57,9 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _unique("teams", draft.teams, "team")
     yield from _unique("services", draft.services, "service")
     yield from _reserved(draft)
+    yield from _collisions(draft)
     yield from _repositories(draft)
+    yield from _image_registry(draft)
     yield from _branches(draft)
     yield from _references(draft)
     yield from _lengths(draft)
@@ -100,6 +102,43 @@ def _reserved(draft: Draft) -> Iterator[Fault]:
             )
 
 
+def _collisions(draft: Draft) -> Iterator[Fault]:
+    """Yield names that are put together alike from different parts: `dev-eu` and `orders`, `dev` and `eu-orders`."""
+    if draft.platform is None:
+        return
+    if names.RESERVED_PLATFORMS.fullmatch(draft.platform.name):
+        yield Fault(
+            ("platform", "name"),
+            f"namespaces that begin with `kube-` belong to Kubernetes; the platform may not be called "
+            f"`{draft.platform.name}`",
+        )
+    told: set[Path_] = set()
+    for kind, forms in names.SIDE_BY_SIDE.items():
+        made: dict[str, str] = {}
+        for form in forms:
+            for path, parts in _parts_of(form, draft):
+                name = form.format(platform=draft.platform.name, **parts)
+                maker = " in ".join(f"`{part}`" for part in parts.values()) or "the platform"
+                first = made.setdefault(name, maker)
+                # A name that is there twice is told as such.
+                if first != maker and path not in told:
+                    told.add(path)
+                    yield Fault(path, f"{first} and {maker} would both make the {kind} `{name}`; rename one")
+
+
+def _parts_of(form: str, draft: Draft) -> Iterator[tuple[Path_, dict[str, str]]]:
+    """Yield what a form of names is filled with, and the part of the spec to blame for the result."""
+    if "{service}" in form:
+        for number, service in draft.services.items():
+            for environment in draft.environments.values():
+                yield ("services", number, "name"), {"service": service.name, "environment": environment.name}
+    elif "{environment}" in form:
+        for index, environment in draft.environments.items():
+            yield ("environments", index, "name"), {"environment": environment.name}
+    else:
+        yield ("platform", "name"), {}
+
+
 def _repositories(draft: Draft) -> Iterator[Fault]:
     if draft.platform is None:
         return
@@ -114,14 +153,30 @@ def _repositories(draft: Draft) -> Iterator[Fault]:
             yield Fault(("platform", "github", key), f"GitHub allows no repository called `{name}`; drop the ending")
 
 
+def _image_registry(draft: Draft) -> Iterator[Fault]:
+    if draft.platform is None or draft.platform.image_registry is None:
+        return
+    address = draft.platform.image_registry
+    registry, *folders = address.split("/")
+    message = ""
+    if not ("." in registry or ":" in registry or registry == "localhost"):
+        message = f"`{registry}` is no registry, and tools would take Docker Hub for it; write `docker.io/{address}`"
+    elif registry in names.ACCOUNTS and not folders:
+        message = f"{registry} keeps images below an account; write `{registry}/<account>`"
+    elif (depth := names.ACCOUNTS.get(registry)) and len(folders) > depth:
+        message = f"{registry} has no folders below an account; write `{registry}/{folders[0]}`"
+    if message:
+        yield Fault(("platform", "imageRegistry"), message)
+
+
 def _branches(draft: Draft) -> Iterator[Fault]:
     branches: dict[int, str] = {}
     ordered = [draft.environments[index] for index in sorted(draft.environments)]
     for position, index in enumerate(sorted(draft.environments)):
         branches[index] = resolve.branch_of(ordered, position)
     for index, branch in branches.items():
-        if ".." in branch or branch.endswith((".", ".lock")) or ".lock/" in branch:
-            yield Fault(("environments", index, "branch"), f"git allows no branch called `{branch}`")
+        if not names.is_branch(branch):
+            yield Fault(("environments", index, "branch"), f"git allows no branch called `{branch}`; choose another")
         for other in branches.values():
             if other.startswith(f"{branch}/"):
                 yield Fault(
@@ -183,9 +238,6 @@ def _lengths(draft: Draft) -> Iterator[Fault]:
         yield from too_long(
             path, names.DERIVED_OF_ENVIRONMENT, platform=draft.platform.name, environment=environment.name
         )
-        namespace = f"{draft.platform.name}-{environment.name}"
-        if namespace in names.RESERVED_NAMESPACES:
-            yield Fault(path, f"the namespace `{namespace}` belongs to Kubernetes; rename the platform or environment")
 
 
 def _sizes(draft: Draft) -> Iterator[Fault]:
@@ -229,6 +281,14 @@ def _secrets(draft: Draft) -> Iterator[Fault]:
         for position, secret in enumerate(service.secrets):
             if seen.setdefault(secret.name, position) != position:
                 yield Fault(("services", index, "secrets", position, "name"), f"`{secret.name}` is set twice")
+            giver = names.VARIABLES_IN_USE.get(secret.name)
+            if secret.name.startswith(names.VARIABLES_OF_KUBERNETES):
+                giver = "Kubernetes"
+            if giver:
+                yield Fault(
+                    ("services", index, "secrets", position, "name"),
+                    f"`{secret.name}` is set by {giver} already; choose another name",
+                )
 
 
 def _routes(draft: Draft) -> Iterator[Fault]:
@@ -237,7 +297,8 @@ def _routes(draft: Draft) -> Iterator[Fault]:
         return
     ordered = [draft.environments[index] for index in sorted(draft.environments)]
     spec = Spec.model_construct(platform=platform, environments=ordered)
-    taken: dict[tuple[str, str, str], int] = {}
+    # Where each address leads: to a service in an environment.
+    taken: dict[tuple[str, str], list[tuple[Service, Environment]]] = {}
     for index, service in draft.services.items():
         told: set[str] = set()
         for environment in ordered:
@@ -251,7 +312,7 @@ def _routes(draft: Draft) -> Iterator[Fault]:
             host = resolve.host(spec, service, route, environment.name)
             path = resolve.route_path(service, route, environment.name)
             if host is None:
-                message = "the route needs a host: set `platform.domain`, or `host` here"
+                message: str | None = "the route needs a host: set `platform.domain`, or `host` here"
             elif len(host) > names.MAX_HOST:
                 message = f"the host `{host}` has more than {names.MAX_HOST} characters"
             elif any(len(label) > names.MAX_LABEL for label in host.split(".")):
@@ -259,13 +320,32 @@ def _routes(draft: Draft) -> Iterator[Fault]:
             elif ".." in path or "//" in path:
                 message = f"the path `{path}` may not hold `..` or `//`"
             else:
-                other = taken.setdefault((environment.name, host, path.rstrip("/")), index)
-                if other == index:
-                    continue
-                message = (
-                    f"{host}{path} belongs to `{draft.services[other].name}` already in {environment.name}; "
-                    "give one of them another host or path"
-                )
+                holders = taken.setdefault((host, path.rstrip("/")), [])
+                message = _taken(f"{host}{path}", service, environment, holders)
+                holders.append((service, environment))
+            if message is None:
+                continue
             if message not in told and not (told and place == ("services", index, "route")):
                 yield Fault(place, message)
             told.add(message)
+
+
+def _taken(
+    address: str, service: Service, environment: Environment, holders: list[tuple[Service, Environment]]
+) -> str | None:
+    """Return why `service` cannot have `address` in `environment`, if so.
+
+    A service may answer to one address in several clusters, where each has its own view of DNS. In one cluster they
+    would share a gateway, and production's requests would go wherever that likes.
+    """
+    for other, place in sorted(holders, key=lambda holder: holder[1].name != environment.name):
+        if other.name != service.name:
+            return f"{address} belongs to `{other.name}` already in {place.name}; give one of them another host or path"
+        if place.name != environment.name and (place.cluster or place.name) == (
+            environment.cluster or environment.name
+        ):
+            return (
+                f"{address} leads to {place.name} and to {environment.name}, which share a cluster; set "
+                f"`platform.domain` to an end of the host, or another host under `environments.{environment.name}`"
+            )
+    return None

@@ -6,6 +6,7 @@ Patterns are written so that Python, Rust (pydantic), and ECMAScript (JSON Schem
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -56,28 +57,52 @@ MAX_LABEL = 63
 MAX_HOST = 253
 MAX_TEXT = 200
 
-# Names that a service's folder, chart or workflow would share with something that is not a service.
+# Folders of these names cannot be checked out on Windows.
+_DEVICES = frozenset(
+    {"aux", "con", "nul", "prn", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+)
+
+# Names that a service's folder, chart, workflow or object would share with something that is not a service.
 RESERVED_SERVICES = frozenset(
     {
         "app-push",  # the receiver's workflow
         "base",  # the library chart
+        "default",  # the ServiceAccount that Kubernetes makes in each namespace
         "default-deny",  # the network policy of each namespace
         "global",  # Helm's own key of an umbrella's values
         "library",
+        "localhost",  # what calls it by this name reaches itself
         "platform",
         "registry",
         "shared",  # shared-pipeline.yml
         "tags",  # Helm's own key of an umbrella's values
         "umbrella",
-        # Folders of these names cannot be checked out on Windows.
-        "aux",
-        "con",
-        "nul",
-        "prn",
+        *_DEVICES,
     }
 )
-RESERVED_ENVIRONMENTS = frozenset({"base", "global", "platform", "schema", "shared"})
-RESERVED_NAMESPACES = frozenset({"kube-node-lease", "kube-public", "kube-system"})
+RESERVED_ENVIRONMENTS = frozenset({"base", "global", "platform", "schema", "shared", *_DEVICES})
+# Kubernetes keeps the namespaces that begin so for itself.
+RESERVED_PLATFORMS = re.compile("kube(-.*)?")
+
+# Environment variables that a service has without asking, and what gives them; a secret may not take their place.
+VARIABLES_IN_USE = {
+    "PORT": "the chart",
+    "SERVICE_REVISION": "the image",
+    "SERVICE_VERSION": "the image",
+    "PATH": "the image",
+    "PYTHONDONTWRITEBYTECODE": "the image",
+    "PYTHONUNBUFFERED": "the image",
+    "HOME": "the container runtime",
+    "HOSTNAME": "the container runtime",
+    "HOST": "the shared library, as the address to listen on",
+    "SERVICE_DESCRIPTION": "the service's own service.toml",
+    "SERVICE_NAME": "the service's own service.toml",
+}
+# Kubernetes tells each container of its API in variables that begin so.
+VARIABLES_OF_KUBERNETES = "KUBERNETES_"
+
+# Registries that keep images below an account, and how deep a name may go there; None for as deep as one likes.
+ACCOUNTS = {"docker.io": 1, "ghcr.io": None}
 
 _UNITS = {
     "": Decimal(1),
@@ -113,6 +138,28 @@ DERIVED_OF_SERVICE = (
     DerivedName("Argo CD Application", "{environment}-{service}", MAX_LABEL),
 )
 DERIVED_OF_ENVIRONMENT = (DerivedName("namespace", "{platform}-{environment}", MAX_LABEL),)
+
+# Names that two different parts of a spec could make alike, by kind of object: they lie side by side in Argo CD.
+SIDE_BY_SIDE = {
+    "Argo CD Application": ("{platform}", "{environment}-platform", "{environment}-{service}"),
+    "Argo CD ApplicationSet": ("{platform}-{environment}", "{platform}-{environment}-namespace"),
+}
+
+
+def is_branch(name: str) -> bool:
+    """Tell whether git and GitHub let a branch be called `name`, a string that matches `BRANCH`.
+
+    What that pattern leaves open of https://git-scm.com/docs/git-check-ref-format; GitHub refuses what looks like a
+    commit or like a reference in full.
+    """
+    return not (
+        name == "HEAD"
+        or ".." in name
+        or name.endswith(".")
+        or any(part.endswith(".lock") for part in name.split("/"))
+        or name.startswith("refs/")
+        or re.fullmatch("[0-9a-f]{40}", name)
+    )
 
 
 def amount(quantity: str) -> Decimal:
