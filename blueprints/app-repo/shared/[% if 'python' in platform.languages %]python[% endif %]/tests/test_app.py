@@ -167,9 +167,12 @@ def test_no_trace_id_without_a_valid_header(
     assert all("trace_id" not in line for line in lines)
 
 
-def test_a_large_body_is_refused(client: TestClient, settings: Settings) -> None:
+def test_a_large_body_is_refused_and_logged(
+    client: TestClient, settings: Settings, lines: list[dict[str, object]]
+) -> None:
     body = b'{"a": "' + b"x" * settings.max_body_bytes + b'"}'
     assert client.put("/v1/items/7", content=body).status_code == 413
+    assert [line["status"] for line in access(lines)] == [413]
 
 
 def test_openapi_describes_the_service_alone(client: TestClient) -> None:

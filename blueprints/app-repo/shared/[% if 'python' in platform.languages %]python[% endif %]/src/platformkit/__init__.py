@@ -3,7 +3,8 @@
 
 from platformkit.app import create_app
 from platformkit.health import Check
+from platformkit.problems import json_only
 from platformkit.server import run
 from platformkit.settings import Settings
 
-__all__ = ["Check", "Settings", "create_app", "run"]
+__all__ = ["Check", "Settings", "create_app", "json_only", "run"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fastapi import FastAPI
 from starlette.types import Lifespan
 
-from platformkit import health, metrics
+from platformkit import health, metrics, problems
 from platformkit.access_log import CLUSTER_PATHS, AccessLog
 from platformkit.settings import Settings
 from platformkit.tracing import TracedFastAPI
@@ -18,7 +18,7 @@ def create_app(
     checks: Mapping[str, health.Check] | None = None,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
-    """Return an application with probes, metrics, and access log; the service adds its routes.
+    """Return an application with probes, metrics, access log, and problem details; the service adds its routes.
 
     Args:
         settings: Who the service is.
@@ -33,12 +33,15 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        max_body_size=settings.max_body_bytes,
+        responses=problems.RESPONSES,
         telemetry={
             "meter_provider": metrics.provider(),
             "exclude": lambda scope: scope["path"] in CLUSTER_PATHS,
         },
     )
+    problems.install(app)
+    # The last one added is the outermost: it logs what the others answer.
+    app.add_middleware(problems.BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(AccessLog)
     app.include_router(health.router(checks or {}))
     app.include_router(metrics.router(settings))
