@@ -5,11 +5,13 @@ from fastapi import FastAPI
 
 from app.routes import router
 from app.settings import Settings
+from app.store import Store
 from platformkit import create_app
 
 
 def make_app(settings: Settings) -> FastAPI:
-    """Return the application: probes, metrics and access log of platformkit, and the routes of this service."""
+    """Return the application: what platformkit gives to every service, and the routes of this one."""
     app = create_app(settings)
+    app.state.store = Store()
     app.include_router(router)
     return app

@@ -2,17 +2,12 @@
 """What callers can ask of this service."""
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+
+from app import items
+from app.models import About
 
 router = APIRouter()
-
-
-class About(BaseModel):
-    """Which service this is."""
-
-    service: str
-    version: str
-    description: str
+router.include_router(items.router)
 
 
 @router.get("/")
