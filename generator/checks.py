@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from zoneinfo import available_timezones
 
 from generator import names, resolve
 from generator.document import Path_
@@ -61,6 +62,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _repositories(draft)
     yield from _image_registry(draft)
     yield from _branches(draft)
+    yield from _windows(draft)
     yield from _references(draft)
     yield from _lengths(draft)
     yield from _sizes(draft)
@@ -183,6 +185,29 @@ def _branches(draft: Draft) -> Iterator[Fault]:
                     ("environments", index, "branch"),
                     f"git cannot hold the branches `{branch}` and `{other}` side by side; rename one",
                 )
+
+
+def _windows(draft: Draft) -> Iterator[Fault]:
+    zones = available_timezones()
+    for index, environment in draft.environments.items():
+        for position, window in enumerate(environment.windows):
+            path: Path_ = ("environments", index, "windows", position)
+            if window.from_ >= window.to:
+                yield Fault(
+                    (*path, "to"),
+                    f"the window opens at {window.from_} and closes at {window.to}; it must close later on the same "
+                    "day: write a night as two windows",
+                )
+            # A machine without the database of time zones leaves the check to the one that runs cd-repo's scripts.
+            if zones and window.timezone not in zones:
+                yield Fault(
+                    (*path, "timezone"), f"there is no time zone `{window.timezone}`{_near(window.timezone, zones)}"
+                )
+
+
+def _near(word: str, allowed: Iterable[str]) -> str:
+    hint = nearest(word, sorted(allowed))
+    return hint if hint.startswith("; did") else "; write it as Europe/Berlin or UTC"
 
 
 def _references(draft: Draft) -> Iterator[Fault]:

@@ -52,6 +52,7 @@ Memory = Annotated[
 Rollout = Literal["rolling", "canary", "blueGreen"]
 Deploy = Literal["automatic", "pull-request", "approval"]
 Language = Literal["python"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class GitHub(Model):
@@ -179,6 +180,19 @@ class Defaults(Model):
     """Which version of the library chart services stay on."""
 
 
+class Window(Model):
+    """A time of the week in which versions may reach an environment."""
+
+    days: Annotated[list[Day], Field(min_length=1)] = ["mon", "tue", "wed", "thu", "fri"]
+    """Days of the week. Default: Monday to Friday."""
+    from_: Annotated[str, Field(alias="from", pattern=names.CLOCK, examples=["09:00"])]
+    """When it opens."""
+    to: Annotated[str, Field(pattern=names.CLOCK, examples=["17:00"])]
+    """When it closes, later on the same day; 24:00 is the end of the day."""
+    timezone: Annotated[str, Field(pattern=names.TIMEZONE, max_length=60, examples=["Europe/Berlin"])] = "UTC"
+    """Where the clock hangs."""
+
+
 class Environment(Model):
     """A place where services run; the list is in promotion order."""
 
@@ -194,6 +208,10 @@ class Environment(Model):
     """Whether pods may run on spot nodes. Default: everywhere but in the last environment."""
     approvers: list[Label] = []
     """Teams whose approval a deployment with `deploy: approval` needs. Default for such: the platform's team."""
+    soak: Annotated[str, Field(pattern=names.DURATION, examples=["30m", "24h"])] | None = None
+    """How long a version must have run here before it is promoted to the next environment. Default: not at all."""
+    windows: list[Window] = []
+    """When versions may reach this environment; rolling back and pinning is always possible. Default: at any time."""
 
 
 class Uses(Model):

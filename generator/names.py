@@ -28,6 +28,11 @@ MEMORY = "^[0-9]+(k|M|G|T|Ki|Mi|Gi|Ti)?$"
 LIBRARY_VERSION = (
     "^(latest|(0|[1-9][0-9]*)[.](0|[1-9][0-9]*)[.](0|[1-9][0-9]*)(-[0-9A-Za-z][0-9A-Za-z-]*([.][0-9A-Za-z-]+)*)?)$"
 )
+DURATION = "^[1-9][0-9]{0,3}[mhd]$"
+# From 00:00 to 24:00, the end of a day.
+CLOCK = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+# A name of the time zone database; that it is there is checked in `generator.checks`.
+TIMEZONE = "^[A-Za-z]+([+-][0-9]+)?(/[A-Za-z0-9_+-]+)*$"
 # One line of printable text. Control and bidirectional characters would let text act on its surroundings.
 TEXT = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ufffe\\uffff]*$"
 
@@ -46,6 +51,9 @@ MEANINGS = {
     CPU: "cores such as 500m, 1 or 0.5",
     MEMORY: "bytes such as 256Mi or 1Gi",
     LIBRARY_VERSION: "a version such as 1.2.0, or `latest`",
+    DURATION: "minutes, hours or days such as 30m, 24h or 2d",
+    CLOCK: "a time of day such as 09:00",
+    TIMEZONE: "a time zone such as Europe/Berlin",
     TEXT: "one line of printable text",
 }
 

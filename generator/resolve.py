@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from generator.models import Autoscaling, Deploy, Environment, ResourceAmounts, Resources, Rollout, Route, Service, Spec
 from generator.names import amount
@@ -29,6 +29,8 @@ class ResolvedEnvironment:
     deploy: Deploy
     spot: bool
     approvers: list[str]
+    soak: str | None
+    windows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def environments(spec: Spec) -> list[ResolvedEnvironment]:
                 deploy=deploy,
                 spot=index != last if environment.spot is None else environment.spot,
                 approvers=approvers,
+                soak=environment.soak,
+                windows=[window.model_dump(by_alias=True) for window in environment.windows],
             )
         )
     return resolved

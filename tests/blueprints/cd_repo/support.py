@@ -1,18 +1,23 @@
 """What the tests of cd-repo have in common: builds, scripts, and rendered objects."""
 
 import hashlib
+import importlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import ModuleType
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.platform import copy_of
-from tests.tools import BIN, run, tool
+from tests.tools import BIN, ROOT, run, tool
 
 Object = dict[str, Any]
 
@@ -36,6 +41,18 @@ def build(service: str, number: int = 1, committed_at: str | None = None) -> dic
         "committed_at": committed_at or f"2026-11-01T10:{number // 60:02}:{number % 60:02}+01:00",
         "source": digits("source", 64),
     }
+
+
+@contextmanager
+def modules(*names: str) -> Iterator[list[ModuleType]]:
+    """Import modules of scripts/lib."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "blueprints/cd-repo/scripts"))
+        # The suite must not leave caches in the blueprint: they would be rendered.
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield [importlib.import_module(f"lib.{name}") for name in names]
+        for name in [name for name in sys.modules if name == "lib" or name.startswith("lib.")]:
+            del sys.modules[name]
 
 
 def script(

@@ -1,8 +1,6 @@
 """registry/versions.yaml: one form, one meaning, and every fault named."""
 
-import importlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.blueprints.cd_repo.support import build, release, script, services_of
+from tests.blueprints.cd_repo.support import build, modules, release, script, services_of
 from tests.platform import Platform
 from tests.tools import ROOT
 
-SCRIPTS = ROOT / "blueprints/cd-repo/scripts"
 SCHEMA = json.loads((ROOT / "blueprints/cd-repo/registry/versions.schema.json").read_text())
 
 ENTRY = {
@@ -31,13 +28,8 @@ PIN = {"by": "ada", "reason": "1.2 loses orders", "until": "2026-12-01"}
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Any]:
     """The module of cd-repo's scripts that reads and writes the registry."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        # The suite must not leave caches in the blueprint: they would be rendered.
-        patch.setattr(sys, "dont_write_bytecode", True)
-        yield importlib.import_module("lib.registry")
-        for name in [name for name in sys.modules if name == "lib" or name.startswith("lib.")]:
-            del sys.modules[name]
+    with modules("registry") as (module,):
+        yield module
 
 
 def names() -> st.SearchStrategy[str]:

@@ -145,7 +145,7 @@ def test_a_service_without_a_chart_is_named_after_the_others_are_written(cd: Pat
 def test_an_unknown_environment_is_refused(cd: Path) -> None:
     result = release(cd, "qa", [build("orders")], check=False)
     assert (result.returncode, result.stderr) == (
-        1,
+        2,
         "error: there is no environment qa; there are dev, staging, prod\n",
     )
 

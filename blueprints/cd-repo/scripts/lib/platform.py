@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from lib.errors import CommandError
+from lib import schedule
+from lib.errors import CommandError, UsageError
+from lib.schedule import Window
 
 CONFIG = Path("config/platform.json")
 
@@ -21,12 +25,16 @@ class Environment:
         namespace: Where its objects are, in each of its clusters.
         cluster: Value of the label by which Argo CD selects its clusters.
         deploy: How a release gets here: automatic, pull-request, or approval.
+        soak: How long a version must have run here before it is promoted to the next environment.
+        windows: When versions may get here; none means at any time.
     """
 
     name: str
     namespace: str
     cluster: str
     deploy: str
+    soak: timedelta = timedelta()
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Platform:
             if environment.name == name:
                 return environment
         known = ", ".join(environment.name for environment in self.environments)
-        raise CommandError(f"there is no environment {name}; there are {known}")
+        raise UsageError(f"there is no environment {name}; there are {known}")
 
 
 def load(root: Path) -> Platform:
@@ -50,7 +58,7 @@ def load(root: Path) -> Platform:
     path = root / CONFIG
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Platform(data["name"], tuple(Environment(**entry) for entry in data["environments"]))
+        return Platform(data["name"], tuple(_environment(entry) for entry in data["environments"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{path} is not what it should be: {error!r}") from error
 
@@ -58,3 +66,14 @@ def load(root: Path) -> Platform:
 def services(root: Path) -> list[str]:
     """Return the names of the services that have a chart."""
     return sorted(path.parent.name for path in (root / "services").glob("*/Chart.yaml"))
+
+
+def _environment(entry: dict[str, Any]) -> Environment:
+    soak = schedule.duration(entry.get("soak", "0m"))
+    windows = tuple(schedule.window(**_python_names(window)) for window in entry.get("windows", []))
+    return Environment(**{**entry, "soak": soak, "windows": windows})
+
+
+def _python_names(window: dict[str, Any]) -> dict[str, Any]:
+    # `from` is a word of Python's own.
+    return {{"from": "opens", "to": "closes"}.get(key, key): value for key, value in window.items()}
