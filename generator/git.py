@@ -17,6 +17,9 @@ from generator.errors import GitError
 Tree = dict[str, tuple[str, str]]
 """Path of each file with its mode and blob id."""
 
+# How many fields `git status --porcelain=v2` writes before a path, by the kind of the entry.
+_FIELDS_BEFORE_PATH = {"1": 8, "u": 10, "?": 1}
+
 # The mode of a symbolic link.
 LINK = "120000"
 
@@ -70,6 +73,21 @@ class Identity:
     email: str
     known: bool = True
     signs: bool = False
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `git status` says of a work tree.
+
+    Attributes:
+        commit: Id of the commit that is checked out; None before the first.
+        branch: The branch that is checked out; None where HEAD is detached.
+        changed: The files that are changed or untracked, ignored ones left out.
+    """
+
+    commit: str | None
+    branch: str | None
+    changed: list[str]
 
 
 NEUTRAL = Identity("Triptych", "triptych@triptych.invalid", known=False)
@@ -151,6 +169,8 @@ def is_repository(folder: Path) -> bool:
 
 def git_folder(folder: Path) -> Path:
     """Return where the repository at `folder` keeps its own files."""
+    if (folder / ".git").is_dir():
+        return folder / ".git"
     return folder / git(folder, "rev-parse", "--git-dir").strip()
 
 
@@ -159,17 +179,25 @@ def head(folder: Path) -> str:
     return git(folder, "rev-parse", "HEAD").strip()
 
 
-def current_branch(folder: Path) -> str | None:
-    """Return the branch that is checked out, or None where HEAD is detached."""
-    return git(folder, "branch", "--show-current").strip() or None
+def status(folder: Path) -> Status:
+    """Return what is checked out in a work tree, and what is not committed there."""
+    # The user's own ignore rules count here: what they ignore is not a change of theirs.
+    settings = {key: value for key, value in SETTINGS.items() if key not in {"core.excludesFile", "core.autocrlf"}}
+    options = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
+    entries = git(folder, "status", *options, settings=settings).split("\0")
+    about = {key: value for entry in entries if entry[:1] == "#" for _, key, value in [entry.split(" ", 2)]}
+    return Status(
+        commit=None if about["branch.oid"] == "(initial)" else about["branch.oid"],
+        branch=None if about["branch.head"] == "(detached)" else about["branch.head"],
+        changed=[
+            entry.split(" ", _FIELDS_BEFORE_PATH[entry[0]])[-1] for entry in entries if entry[:1] in _FIELDS_BEFORE_PATH
+        ],
+    )
 
 
 def changed_files(folder: Path) -> list[str]:
     """Return the files in the work tree that are changed or untracked, ignored ones left out."""
-    # The user's own ignore rules count here: what they ignore is not a change of theirs.
-    settings = {key: value for key, value in SETTINGS.items() if key not in {"core.excludesFile", "core.autocrlf"}}
-    status = git(folder, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", settings=settings)
-    return [entry[3:] for entry in status.split("\0") if entry]
+    return status(folder).changed
 
 
 def tree(folder: Path, commit: str = "HEAD") -> Tree:

@@ -9,25 +9,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
-
-import yaml
 
 from generator import git, library
 from generator.changes import AnswerChange, Change, Kind, answer_changes, file_changes, names_in
 from generator.errors import InputError, RefusedError
-from generator.journal import interrupted
+from generator.existing import commit_to_update, read_answers, refuse_renamed
 from generator.projection import Repository
-from generator.rendering import ANSWERS_FILE, Renderer, renderer
+from generator.rendering import Renderer, renderer
 from generator.safeguard import restore_edits
 from generator.template import Template
 
 Action = Literal["create", "update", "unchanged"]
-
-# PyYAML, because Copier writes and reads answers files with it; libyaml's loader is ten times as fast.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
@@ -118,36 +112,13 @@ def planned(
         yield Plan(plans)
 
 
-def read_answers(folder: Path) -> dict[str, Any]:
-    """Return what Copier recorded in a generated repository.
-
-    Raises:
-        RefusedError: There is no record, or it cannot be read.
-    """
-    file = folder / ANSWERS_FILE
-    try:
-        answers = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 -- one of the safe loaders
-    except FileNotFoundError:
-        raise RefusedError(
-            f"{folder} is a git repository, but Triptych did not make it: it has no {ANSWERS_FILE}. "
-            "Move it away, or choose another name in the spec."
-        ) from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RefusedError(
-            f"{file} cannot be read: {error}. Restore it with `git checkout -- {ANSWERS_FILE}`."
-        ) from None
-    if not isinstance(answers, dict) or not {"_commit", "_src_path"} <= answers.keys():
-        raise RefusedError(f"{file} names no template. Restore it from the repository's history.")
-    return answers
-
-
 def _survey(repository: Repository, output: Path, template: Template) -> RepositoryPlan:
     """Look at one repository and say what is to be done, without rendering anything."""
     folder = output / repository.name
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is in the way: it is a file. Move it, or choose another --output.")
     if not folder.exists() or not any(folder.iterdir()):
-        _refuse_renamed(repository, output, template)
+        refuse_renamed(repository, output, template)
         return RepositoryPlan(
             repository,
             folder,
@@ -155,11 +126,7 @@ def _survey(repository: Repository, output: Path, template: Template) -> Reposit
             added=sorted(names_in(repository.answers, "services")),
             template_after=template.version,
         )
-    if not git.is_repository(folder):
-        raise InputError(
-            f"{folder} is in the way: it is not empty and not a git repository. Move it, or choose another --output."
-        )
-    _refuse_unfit(repository, folder)
+    before = commit_to_update(repository, folder)
     recorded = read_answers(folder)
     version = str(recorded["_commit"])
     answers = {key: value for key, value in recorded.items() if not key.startswith("_")}
@@ -173,7 +140,7 @@ def _survey(repository: Repository, output: Path, template: Template) -> Reposit
         repository,
         folder,
         "unchanged" if base == template.commit and answers == repository.answers else "update",
-        before=git.head(folder),
+        before=before,
         answers=answer_changes(answers, repository.answers),
         added=sorted(names_in(repository.answers, "services") - names_in(answers, "services")),
         removed=sorted(names_in(answers, "services") - names_in(repository.answers, "services")),
@@ -191,44 +158,6 @@ def _survey_library(plans: list[RepositoryPlan]) -> None:
 
 def _of_blueprint(plans: list[RepositoryPlan], blueprint: str) -> RepositoryPlan | None:
     return next((plan for plan in plans if plan.repository.blueprint == blueprint), None)
-
-
-def _refuse_unfit(repository: Repository, folder: Path) -> None:
-    if interrupted(folder):
-        raise RefusedError(f"An apply was interrupted in {folder}. Run `triptych apply` to finish it.")
-    branch = git.current_branch(folder)
-    if not git.succeeds(folder, "rev-parse", "--verify", "--quiet", "HEAD"):
-        raise RefusedError(f"{folder} is a git repository without a commit. Remove it; `triptych apply` creates it.")
-    if branch != repository.branch:
-        where = f"the branch `{branch}`" if branch else "no branch"
-        raise RefusedError(
-            f"{folder} has {where} checked out; Triptych commits to `{repository.branch}`. "
-            f"Run `git -C {quote(str(folder))} switch {repository.branch}`."
-        )
-    changed = git.changed_files(folder)
-    if changed:
-        listed = "".join(f"\n  {path}" for path in changed[:10])
-        more = f"\n  and {len(changed) - 10} more" if len(changed) > 10 else ""
-        raise RefusedError(f"{folder} has changes that are not committed. Commit or stash them first:{listed}{more}")
-
-
-def _refuse_renamed(repository: Repository, output: Path, template: Template) -> None:
-    """Refuse to create a second repository where the first only got another name in the spec."""
-    if not output.is_dir():
-        return
-    for folder in sorted(output.iterdir()):
-        if (folder / ANSWERS_FILE).is_file() and (folder / ".git").exists():
-            recorded = read_answers(folder)
-            platform = (recorded.get("platform") or {}).get("name")
-            if (
-                recorded.get("blueprint") == repository.blueprint
-                and recorded["_src_path"] == template.url
-                and platform == repository.answers["platform"]["name"]
-            ):
-                raise RefusedError(
-                    f"The spec names {repository.name}, but {folder} is that repository of platform {platform}. "
-                    f"Rename the folder: `mv {quote(str(folder))} {quote(str(output / repository.name))}`."
-                )
 
 
 def _base(folder: Path, recorded: dict[str, Any], template: Template) -> str:
