@@ -22,7 +22,15 @@ from tests.blueprints.cd_repo.support import (
 from tests.platform import Platform, answers_of
 from tests.tools import run, tool
 
-CLUSTER = {"name": "cluster-1", "nameNormalized": "cluster-1", "server": "https://cluster-1.example", "project": ""}
+CLUSTER: dict[str, Any] = {
+    "name": "cluster-1",
+    "nameNormalized": "cluster-1",
+    "server": "https://cluster-1.example",
+    "project": "",
+    "metadata": {"labels": {"acme/region": "eu-central-1"}, "annotations": {}},
+}
+# The only use of a parameter that is more than its value: a label that a cluster need not have.
+LABEL = r'index \.(metadata)\.labels "[a-z0-9/-]+" \| default "none"'
 
 
 def load(file: Path) -> Object:
@@ -32,11 +40,11 @@ def load(file: Path) -> Object:
 
 def expand(template: Object, parameters: list[dict[str, Any]], folder: Path) -> list[Object]:
     """Fill a template of an ApplicationSet once for each set of parameters with the same Go templates, Helm's `tpl`."""
-    text = json.dumps(template)
+    text = re.sub(r"\{\{.*?\}\}", lambda reference: json.loads(f'"{reference[0]}"'), json.dumps(template))
     # Helm writes nothing for a key that is missing, where Argo CD fails.
-    for reference in re.findall(r"\{\{(.*?)\}\}", text):
-        (key,) = re.fullmatch(r" \.(\w+) ", reference).groups()  # type: ignore[union-attr]
-        assert all(key in one for one in parameters), f"no parameter {key}"
+    for reference in re.findall(r"\{\{ (.*?) \}\}", text):
+        found = re.fullmatch(LABEL, reference) or re.fullmatch(r"\.(\w+)", reference)
+        assert found and all(found[1] in one for one in parameters), f"no parameter for {reference}"
     (folder / "templates").mkdir(parents=True)
     (folder / "Chart.yaml").write_text("{apiVersion: v2, name: expand, version: 1.0.0}")
     (folder / "templates/all.yaml").write_text(
@@ -107,8 +115,8 @@ def test_an_application_renders_what_the_scripts_render(
             spec = applications[f"{environment['name']}-{service}"]["spec"]
             helm = spec["source"]["helm"]
             present = [name for name in helm["valueFiles"] if (released_example / name.lstrip("/")).is_file()]
-            missing = set(helm["valueFiles"]) - set(present)
-            assert missing <= {f"/services/{service}/values-{environment['name']}.yaml"}
+            assert helm["ignoreMissingValueFiles"] is True
+            assert helm["valueFiles"][-1] in present
             text = run(
                 *(tool("helm"), "template", helm["releaseName"], spec["source"]["path"]),
                 *(f"--namespace={spec['destination']['namespace']}", *(f"--values=.{name}" for name in present)),
@@ -121,7 +129,11 @@ def test_an_application_renders_what_the_scripts_render(
 def test_values_are_read_in_the_documented_order(applications: dict[str, Object]) -> None:
     assert applications["prod-orders"]["spec"]["source"]["helm"]["valueFiles"] == [
         "/environments/prod/values.yaml",
+        "/environments/prod/custom.yaml",
+        "/environments/prod/regions/eu-central-1.yaml",
         "/services/orders/values-prod.yaml",
+        "/services/orders/custom/values.yaml",
+        "/services/orders/custom/prod.yaml",
         "/registry/releases/prod/orders.yaml",
     ]
 
@@ -139,6 +151,13 @@ def test_a_sync_leaves_the_live_version_of_a_blue_green_service_where_it_is(
         ]
         # Without this option the field is left out of the comparison only, and every sync still overwrites it.
         assert "RespectIgnoreDifferences=true" in spec["syncPolicy"]["syncOptions"]
+
+
+def test_a_cluster_without_a_region_has_no_file_of_one(released_example: Path, tmp_path: Path) -> None:
+    template = load(released_example / "argocd/environments/prod/services.yaml")["spec"]["template"]
+    here = CLUSTER | {"metadata": {"labels": {}}}
+    (made,) = expand(template, [load(released_example / "registry/releases/prod/orders.yaml") | here], tmp_path / "one")
+    assert made["spec"]["source"]["helm"]["valueFiles"][2] == "/environments/prod/regions/none.yaml"
 
 
 def test_manifests_are_made_anew_only_when_they_can_differ(

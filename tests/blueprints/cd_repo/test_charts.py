@@ -32,7 +32,7 @@ MONITORING = {"enabled": False, "namespace": "monitoring"}
 def test_every_chart_is_valid_before_the_first_release(example: Platform) -> None:
     result = script(example.cd, "validate")
     places = (len(services_of(example.cd)) + 1) * len(environments_of(example.cd))
-    assert result.stdout == f"{places + 3} checks, 0 failed\n"
+    assert result.stdout == f"{places + 4} checks, 0 failed\n"
 
 
 def test_every_chart_is_valid_with_real_releases(released: Path) -> None:

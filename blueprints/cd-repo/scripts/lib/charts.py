@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lib import library, registry, umbrella
+from lib import layers, library, registry, umbrella
 from lib.errors import CommandError
 from lib.platform import Environment, Platform
 
 _TO_JSON = """\
 {{- $all := dict }}
-{{- range $path, $text := .Files.Glob "*/values.yaml" }}
-{{- $_ := set $all (dir $path) ($.Files.Get $path | fromYaml) }}
+{{- range $path, $text := .Files.Glob "files/**" }}
+{{- $_ := set $all $path ($.Files.Get $path | fromYaml) }}
 {{- end }}
 json: {{ $all | mustToJson | quote }}
 """
@@ -38,40 +38,29 @@ def helm(root: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def value_files(root: Path, environment: Environment, service: str) -> list[str]:
-    """Return the files of a service's values that there are, the last of which wins: as in argocd/environments/."""
-    files = [
-        Path("environments") / environment.name / "values.yaml",
-        Path("services") / service / f"values-{environment.name}.yaml",
-        umbrella.release_path(environment.name, service),
-    ]
-    return [str(path) for path in files if (root / path).is_file()]
-
-
-def release_arguments(root: Path, environment: Environment, service: str) -> list[str]:
-    """Return the arguments with which Helm renders a service as Argo CD does."""
-    values = [f"--values={name}" for name in value_files(root, environment, service)]
+def release_arguments(root: Path, environment: Environment, service: str, region: str | None = None) -> list[str]:
+    """Return the arguments with which Helm renders a service as Argo CD does in a cluster of this region."""
+    values = [f"--values={path}" for path in layers.present(root, environment.name, service, region)]
     return [f"services/{service}", f"--namespace={environment.namespace}", *values]
 
 
-def render_service(root: Path, environment: Environment, service: str) -> str:
+def render_service(root: Path, environment: Environment, service: str, region: str | None = None) -> str:
     """Return the manifests of one service."""
-    return helm(root, "template", service, *release_arguments(root, environment, service))
+    return helm(root, "template", service, *release_arguments(root, environment, service, region))
 
 
-def render_umbrella(root: Path, platform: Platform, environment: Environment) -> str:
+def render_umbrella(root: Path, platform: Platform, environment: Environment, region: str | None = None) -> str:
     """Return the manifests of all services that are released to an environment, rendered as one chart.
 
     Helm keeps one template of a name, so each version of the library is rendered with its own services alone.
     """
     released = [service for service, entries in registry.load(root).items() if environment.name in entries]
-    with _overrides(root, environment) as overrides:
+    with _values(root, environment, released, region) as values:
         arguments = [
             platform.name,
             str(umbrella.CHART),
             f"--namespace={environment.namespace}",
-            f"--values=environments/{environment.name}/values.yaml",
-            f"--values={overrides}",
+            f"--values={values}",
             f"--values={umbrella.CHART}/values-{environment.name}.yaml",
         ]
         return "".join(
@@ -90,22 +79,24 @@ def _others_by_version(root: Path, services: Iterable[str]) -> list[list[str]]:
 
 
 @contextmanager
-def _overrides(root: Path, environment: Environment) -> Iterator[Path]:
-    """Put each services/<service>/values-<environment>.yaml below the key that the service has in the umbrella.
+def _values(root: Path, environment: Environment, services: Iterable[str], region: str | None) -> Iterator[Path]:
+    """Put the values of each service below the key that the service has in the umbrella.
 
     Helm itself reads the files, in a chart that prints them as JSON: what is YAML to it is YAML here.
     """
-    with TemporaryDirectory(prefix="overrides-") as scratch:
+    chosen = {service: layers.present(root, environment.name, service, region) for service in services}
+    with TemporaryDirectory(prefix="values-") as scratch:
         chart = Path(scratch)
-        files = sorted((root / "services").glob(f"*/values-{environment.name}.yaml"))
-        (chart / "Chart.yaml").write_text("{apiVersion: v2, name: overrides, version: 1.0.0}\n", encoding="utf-8")
         (chart / "templates").mkdir()
-        (chart / "templates" / "overrides.yaml").write_text(_TO_JSON, encoding="utf-8")
-        for path in files:
-            (chart / path.parent.name).mkdir()
-            shutil.copyfile(path, chart / path.parent.name / "values.yaml")
-        printed = helm(root, "template", "overrides", str(chart))
+        (chart / "Chart.yaml").write_text("{apiVersion: v2, name: values, version: 1.0.0}\n", encoding="utf-8")
+        (chart / "templates" / "values.yaml").write_text(_TO_JSON, encoding="utf-8")
+        for path in {path for paths in chosen.values() for path in paths}:
+            (chart / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / path, chart / "files" / path)
+        printed = helm(root, "template", "values", str(chart))
         line = next(line for line in printed.splitlines() if line.startswith("json: "))
-        values = chart / "overrides.json"
-        values.write_text(json.loads(line.removeprefix("json: ")), encoding="utf-8")
-        yield values
+        read = json.loads(json.loads(line.removeprefix("json: ")))
+        values = {service: layers.merged(read[f"files/{path}"] for path in paths) for service, paths in chosen.items()}
+        file = chart / "values.json"
+        file.write_text(json.dumps(values), encoding="utf-8")
+        yield file
