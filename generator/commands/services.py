@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from generator import output
-from generator.document import read_text
+from generator.document import parse_document, read_text
 from generator.edit import add_service, remove_service
 from generator.errors import InputError
 from generator.spec import parse_spec
@@ -26,9 +26,12 @@ def add(file: Path, service: Mapping[str, Any]) -> int:
         SpecError: The spec is faulty before, or would be after; it is not written.
     """
     text = read_text(file)
-    spec = parse_spec(file, text)
-    if service["name"] in [other.name for other in spec.services]:
-        raise InputError(f"{file} has a service `{service['name']}` already.")
+    data = parse_document(file, text).data
+    # A list that is still empty is a fault that this very edit mends.
+    if not isinstance(data, dict) or data.get("services", "missing") not in ([], None):
+        spec = parse_spec(file, text)
+        if service["name"] in [other.name for other in spec.services]:
+            raise InputError(f"{file} has a service `{service['name']}` already.")
     edited = add_service(text, service)
     parse_spec(file, edited)
     _write(file, edited)

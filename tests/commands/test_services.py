@@ -26,6 +26,14 @@ def test_a_service_is_added(spec: Path) -> None:
     assert "triptych plan" in result.out
 
 
+@pytest.mark.parametrize("empty", ["[]", "", "# none yet"])
+def test_the_first_service_goes_into_an_empty_list(spec: Path, empty: str) -> None:
+    spec.write_text(SPEC.partition("services:")[0] + f"services: {empty}\n")
+
+    assert triptych("add", "orders", "-f", spec).code == 0
+    assert triptych("validate", "-f", spec).out.endswith("is valid: 1 service, 3 environments.\n")
+
+
 def test_a_faulty_service_is_not_written(spec: Path) -> None:
     result = triptych("add", "Billing", "-f", spec, "--depends-on", "ordrs")
 
