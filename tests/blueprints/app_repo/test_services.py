@@ -1,4 +1,4 @@
-"""The generated services do what they say: started as a person would, asked over HTTP, stopped by a signal."""
+"""The generated services under the commands of their README. What they answer is in test_behaviour.py."""
 
 import json
 import os
@@ -6,18 +6,17 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.blueprints.app_repo.process import Service, started
+from tests.blueprints.app_repo.process import started
 from tests.platform import Platform, answers_of
 from tests.tools import run
 
 pytestmark = pytest.mark.slow
 
-TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 SLOW_ROUTE = '''
 
 @router.get("/slow")
@@ -34,13 +33,6 @@ async def slow() -> str:
 @pytest.fixture
 def python(workshop: Path) -> str:
     return str(workshop / ".venv/bin/python")
-
-
-@pytest.fixture
-def orders(workshop: Path, python: str) -> Iterator[Service]:
-    environment = {"SERVICE_VERSION": "1.2.3", "SERVICE_REVISION": "abc"}
-    with started(python, "-m", "app", cwd=workshop / "services/orders", **environment) as service:
-        yield service
 
 
 def test_their_own_tests_pass(workshop: Path) -> None:
@@ -98,53 +90,6 @@ def test_make_run_without_a_service_says_which_there_are(workshop: Path) -> None
     assert "Which service? make run svc=NAME, of: catalog orders" in result.stderr
 
 
-def test_it_says_who_it_is(orders: Service) -> None:
-    status, body = orders.get("/")
-    assert status == 200
-    about = json.loads(body)
-    assert (about["service"], about["version"]) == ("orders", "1.2.3")
-    assert about["description"]
-    assert json.loads(orders.get("/openapi.json")[1])["info"]["title"] == "orders"
-
-
-def test_it_answers_the_probes(orders: Service) -> None:
-    for path in ("/healthz", "/readyz"):
-        status, body = orders.get(path)
-        assert (status, json.loads(body)["status"]) == (200, "ok")
-
-
-def test_it_is_measured(orders: Service) -> None:
-    orders.get("/")
-    orders.get("/nothing/of/the/kind")
-    _, text = orders.get("/metrics")
-    assert 'service_build_info{revision="abc",service="orders",version="1.2.3"} 1.0' in text
-    labels = 'http_request_method="GET",http_response_status_code="200",http_route="/"'
-    assert re.search(rf"^http_server_request_duration_seconds_count{{.*{labels}.*}} 1\.0$", text, re.MULTILINE)
-    assert re.search(r'^http_server_request_duration_seconds_bucket{.*http_route="/".*le="0.25".*}', text, re.MULTILINE)
-    assert 'http_response_status_code="404",http_route=""' in text
-    assert "of/the/kind" not in text
-    assert "process_resident_memory_bytes" in text
-
-
-def test_it_logs_one_line_of_json_a_request(orders: Service) -> None:
-    orders.get("/?token=secret", traceparent=f"00-{TRACE_ID}-00f067aa0ba902b7-01")
-    orders.get("/nothing")
-    code, lines = orders.stop()
-    assert code == 0
-    assert all({"time", "level", "service", "version", "message"} <= line.keys() for line in lines)
-    first, second = [line for line in lines if line["logger"] == "platformkit.access"]
-    assert {name: first[name] for name in ("level", "service", "version", "message", "status", "trace_id")} == {
-        "level": "info",
-        "service": "orders",
-        "version": "1.2.3",
-        "message": "GET /",
-        "status": 200,
-        "trace_id": TRACE_ID,
-    }
-    assert second["status"] == 404
-    assert "trace_id" not in second
-
-
 def test_sigterm_lets_a_running_request_finish(bench: Path, python: str) -> None:
     routes = bench / "services/orders/app/routes.py"
     routes.write_text(routes.read_text() + SLOW_ROUTE)
@@ -162,24 +107,6 @@ def test_sigterm_lets_a_running_request_finish(bench: Path, python: str) -> None
         request.join()
         assert answers == [(200, '"done"')]
         assert service.process.wait(timeout=5) == 0
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "message"),
-    [
-        ("PORT", "http", "PORT: Input should be a valid integer"),
-        ("PORT", "65536", "PORT: Input should be less than or equal to 65535"),
-        ("LOG_LEVEL", "loud", "LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'"),
-        ("SHUTDOWN_SECONDS", "0", "SHUTDOWN_SECONDS: Input should be greater than or equal to 1"),
-    ],
-)
-def test_a_wrong_setting_is_refused_at_start(
-    workshop: Path, python: str, variable: str, value: str, message: str
-) -> None:
-    result = run(python, "-m", "app", cwd=workshop / "services/orders", env={variable: value}, check=False)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_the_readme_s_route_works(bench: Path, python: str) -> None:

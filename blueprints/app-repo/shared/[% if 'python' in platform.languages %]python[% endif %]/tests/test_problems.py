@@ -50,9 +50,9 @@ def test_a_path_that_is_not_there(client: TestClient) -> None:
 
 
 def test_a_method_that_is_not_there_names_those_that_are(client: TestClient) -> None:
-    answer = client.put("/healthz")
+    answer = client.put("/orders")
     assert problem(answer)["status"] == 405
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "DELETE, GET, POST"
 
 
 def test_a_body_that_is_not_json(client: TestClient) -> None:

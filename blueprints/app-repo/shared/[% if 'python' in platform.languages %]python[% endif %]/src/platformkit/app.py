@@ -33,6 +33,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        # A redirect to the path with a slash would name this pod's address, not the gateway's.
+        redirect_slashes=False,
         responses=problems.RESPONSES,
         telemetry={
             "meter_provider": metrics.provider(),
