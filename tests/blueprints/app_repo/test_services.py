@@ -39,8 +39,8 @@ def test_their_own_tests_pass(workshop: Path) -> None:
     out = run("make", "test", cwd=workshop).stdout
     assert [line for line in out.splitlines() if line.startswith("==")] == [
         "== shared/python",
-        "== catalog",
-        "== orders",
+        "== services/catalog",
+        "== services/orders",
     ]
     assert len(re.findall(r"\d+ passed", out)) == 3
     assert not re.search("skipped|warning|xfail", out)
