@@ -7,6 +7,7 @@ import pytest
 
 from tests.blueprints.cd_repo import support
 from tests.platform import Platform, copy_of
+from tests.tools import run
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +26,11 @@ def released_example(rendered: Callable[[str], Platform], tmp_path_factory: pyte
 def cd(example: Platform, tmp_path: Path) -> Path:
     """A cd-repo of one's own, nothing released yet."""
     return copy_of(example.cd, tmp_path)
+
+
+@pytest.fixture
+def remote(example: Platform, tmp_path: Path) -> Path:
+    """The repository on the server, nothing released yet."""
+    bare = tmp_path / "server.git"
+    run("git", "clone", "--quiet", "--bare", example.cd, bare)
+    return bare

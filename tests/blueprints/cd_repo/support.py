@@ -80,6 +80,26 @@ def release(
     )
 
 
+def registry(repository: Path) -> Any:
+    """Return what the registry says, by service and environment."""
+    return json.loads(script(repository, "registry", "--json").stdout)
+
+
+def head(repository: Path) -> str:
+    return run("git", "rev-parse", "HEAD", cwd=repository).stdout.strip()
+
+
+def log(repository: Path, form: str, *args: str) -> list[str]:
+    return run("git", "log", f"--format={form}", *args, cwd=repository).stdout.strip().split("\n")
+
+
+def clone(remote: Path, name: str, *args: str) -> Path:
+    """Clone the repository on the server into a folder of its own."""
+    folder = remote.parent / name / "cd-repo"
+    run("git", "clone", "--quiet", *args, f"file://{remote}", folder)
+    return folder
+
+
 def environments_of(repository: Path) -> list[dict[str, str]]:
     environments: list[dict[str, str]] = json.loads((repository / "config/platform.json").read_text())["environments"]
     return environments

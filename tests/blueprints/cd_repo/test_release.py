@@ -9,37 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.blueprints.cd_repo.support import PATH, build, release, script
-from tests.platform import Platform
+from tests.blueprints.cd_repo.support import PATH, build, clone, head, log, registry, release, script
 from tests.tools import run
 
 PIN = '      pinned:\n        by: "ada"\n        reason: "the next one loses orders"\n        until: "2026-12-01"\n'
-
-
-def registry(repository: Path) -> Any:
-    return json.loads(script(repository, "registry", "--json").stdout)
-
-
-def head(repository: Path) -> str:
-    return run("git", "rev-parse", "HEAD", cwd=repository).stdout.strip()
-
-
-def log(repository: Path, form: str, *args: str) -> list[str]:
-    return run("git", "log", f"--format={form}", *args, cwd=repository).stdout.strip().split("\n")
-
-
-@pytest.fixture
-def remote(example: Platform, tmp_path: Path) -> Path:
-    """The repository on the server."""
-    bare = tmp_path / "server.git"
-    run("git", "clone", "--quiet", "--bare", example.cd, bare)
-    return bare
-
-
-def clone(remote: Path, name: str, *args: str) -> Path:
-    folder = remote.parent / name / "cd-repo"
-    run("git", "clone", "--quiet", *args, f"file://{remote}", folder)
-    return folder
 
 
 def test_a_batch_is_one_commit(cd: Path) -> None:

@@ -60,6 +60,11 @@ def user(root: Path) -> str | None:
     return _run(root, "config", "user.name").stdout.strip() or None
 
 
+def messages(root: Path, commit: str, count: int = 50) -> list[str]:
+    """Return the messages of a commit and of those before it, newest first."""
+    return git(root, "log", "--first-parent", f"--max-count={count}", "--format=%B%x00", commit).split("\0\n")
+
+
 def land(root: Path, remote: str, branch: str, edit: Callable[[Path], str | None]) -> str | None:
     """Apply an edit to the newest state of a branch and push it; do so again when another writer was first.
 
@@ -72,23 +77,99 @@ def land(root: Path, remote: str, branch: str, edit: Callable[[Path], str | None
         What `edit` returned.
     """
     with _worktree(root) as tree:
-        for attempt in range(ATTEMPTS):
-            git(tree, "fetch", "--quiet", "--no-tags", remote, f"refs/heads/{branch}")
-            git(tree, "reset", "--quiet", "--hard", "FETCH_HEAD")
+        for _ in _attempts():
+            _check_out_newest(tree, remote, branch)
             made = edit(tree)
-            if made is None:
-                return None
-            push = _run(tree, "push", "--porcelain", remote, f"HEAD:refs/heads/{branch}")
-            if push.returncode == 0:
+            if made is None or _push(tree, remote, f"HEAD:refs/heads/{branch}"):
                 return made
-            output = f"{push.stdout}\n{push.stderr}".strip()
-            if not _RACE.search(output):
-                raise CommandError(f"git push to {remote} failed:\n{output}")
-            print(f"another writer was first; try {attempt + 2} of {ATTEMPTS}", file=sys.stderr)
-            time.sleep(random.uniform(0, min(3, 0.05 * 2**attempt)))  # noqa: S311 (spreads writers, guards nothing)
+    raise AssertionError("the attempts end with an error")
+
+
+def propose(
+    root: Path, remote: str, branch: str, proposal: str, edit: Callable[[Path, str | None], str | None]
+) -> tuple[str | None, str]:
+    """Put an edit of the newest state of `branch` into the branch `proposal`, in place of what it held.
+
+    Args:
+        edit: As in `land`; it also gets the newest commit of the proposal, if there is one, and carries over what
+            waits there.
+
+    Returns:
+        The commit, if any, and what became of the proposal: proposed; unchanged, where it held just that; withdrawn,
+        where nothing is left of it and its branch is deleted; nothing, where there was none.
+    """
+    ref = f"refs/heads/{proposal}"
+    with _worktree(root) as tree:
+        for _ in _attempts():
+            tip = _fetch_if_there(tree, remote, ref)
+            newest = _check_out_newest(tree, remote, branch)
+            made = edit(tree, tip)
+            lease = f"--force-with-lease={ref}:{tip or ''}"
+            if made is None and tip is None:
+                return None, "nothing"
+            if made is None:
+                if _push(tree, remote, f":{ref}", lease):
+                    return None, "withdrawn"
+            elif tip and _parents(tree, tip) == [newest] and _tree(tree, tip) == _tree(tree, made):
+                return tip, "unchanged"
+            elif _push(tree, remote, f"HEAD:{ref}", lease):
+                return made, "proposed"
+    raise AssertionError("the attempts end with an error")
+
+
+def _attempts() -> Iterator[None]:
+    """Yield once a try; wait before each but the first, so that writers who met do not meet again."""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            print(f"another writer was first; try {attempt + 1} of {ATTEMPTS}", file=sys.stderr)
+            time.sleep(random.uniform(0, min(3, 0.025 * 2**attempt)))  # noqa: S311 (spreads writers, guards nothing)
+        yield
     raise CommandError(
         f"another writer was first {ATTEMPTS} times running; nothing was pushed, so run the command again"
     )
+
+
+def _check_out_newest(tree: Path, remote: str, branch: str) -> str:
+    git(tree, "fetch", "--quiet", "--no-tags", remote, f"refs/heads/{branch}")
+    git(tree, "reset", "--quiet", "--hard", "FETCH_HEAD")
+    return git(tree, "rev-parse", "HEAD")
+
+
+def _fetch_if_there(tree: Path, remote: str, ref: str) -> str | None:
+    # A shallow clone would fetch all that lies behind the branch; any other would become shallow by a depth.
+    depth = ["--depth=50"] if is_shallow(tree) else []
+    fetch = _run(tree, "fetch", "--quiet", "--no-tags", *depth, remote, ref)
+    if fetch.returncode == 0:
+        return git(tree, "rev-parse", "FETCH_HEAD")
+    if "couldn't find remote ref" in fetch.stderr:
+        return None
+    raise CommandError(f"git fetch failed: {fetch.stderr.strip()}")
+
+
+def is_shallow(root: Path) -> bool:
+    """Tell whether a part of the history is missing."""
+    return git(root, "rev-parse", "--is-shallow-repository") == "true"
+
+
+def _push(tree: Path, remote: str, refspec: str, *options: str) -> bool:
+    """Push, and tell whether it went through; it does not when another writer was first."""
+    push = _run(tree, "push", "--porcelain", *options, remote, refspec)
+    if push.returncode == 0:
+        return True
+    output = f"{push.stdout}\n{push.stderr}".strip()
+    if not _RACE.search(output):
+        raise CommandError(f"git push to {remote} failed:\n{output}")
+    return False
+
+
+def _parents(root: Path, commit: str) -> list[str]:
+    # `git log` would leave out those that a shallow clone lacks.
+    lines = git(root, "cat-file", "commit", commit).split("\n\n", 1)[0].split("\n")
+    return [line.removeprefix("parent ") for line in lines if line.startswith("parent ")]
+
+
+def _tree(root: Path, commit: str) -> str:
+    return git(root, "rev-parse", f"{commit}^{{tree}}")
 
 
 @contextmanager
@@ -107,5 +188,12 @@ def _run(root: Path, *arguments: str, stdin: str | None = None) -> subprocess.Co
     inherited = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
     environment = {**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
     return subprocess.run(
-        ["git", *arguments], cwd=root, env=environment, input=stdin, capture_output=True, text=True, check=False
+        ["git", *arguments],
+        cwd=root,
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
