@@ -188,6 +188,7 @@ def test_an_environment_that_is_gone_is_named_with_the_way_out(cd: Path) -> None
     platform = json.loads(config.read_text())
     platform["environments"] = [one for one in platform["environments"] if one["name"] != "staging"]
     config.write_text(json.dumps(platform))
+    (cd / "services/orders/values-staging.yaml").unlink()
 
     result = script(cd, "registry", "--check", check=False)
     assert "orders is released to staging, which is no environment of the platform" in result.stderr
