@@ -55,6 +55,25 @@ def changed(root: Path, *paths: str) -> str:
     return git(root, "status", "--porcelain", "--", *paths)
 
 
+def exists(root: Path, revision: str) -> bool:
+    """Tell whether this clone has a commit."""
+    return _run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").returncode == 0
+
+
+def paths_between(root: Path, base: str) -> list[Path]:
+    """Return the paths that differ between an earlier commit and the one that is checked out; of a move, both."""
+    names = git(root, "diff", "--name-only", "--no-renames", "-z", "--end-of-options", base, "HEAD")
+    return [Path(name) for name in names.split("\0") if name]
+
+
+@contextmanager
+def tree_of(root: Path, commit: str) -> Iterator[Path]:
+    """Check out a commit in a folder of its own."""
+    with _worktree(root) as tree:
+        git(tree, "checkout", "--quiet", "--detach", commit)
+        yield tree
+
+
 def user(root: Path) -> str | None:
     """Return the name that git knows its user by."""
     return _run(root, "config", "user.name").stdout.strip() or None

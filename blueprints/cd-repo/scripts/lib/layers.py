@@ -40,6 +40,14 @@ def regions(root: Path, environment: str) -> list[str]:
     return sorted(path.stem for path in (root / "environments" / environment / "regions").glob("*.yaml"))
 
 
+def environments_of(path: Path, environments: Iterable[str]) -> list[str]:
+    """Return those of the environments in which a file of services/<service>/ has a part in the manifests."""
+    every = list(environments)
+    service = path.parts[1]
+    own = [name for name in every if path in {*candidates(name, service)} - {*_common(service)}]
+    return own or every
+
+
 def unread(root: Path, environments: Iterable[str], services: Iterable[str]) -> list[Path]:
     """Return the files that look like values, but are named so that nothing reads them."""
     known = list(environments)
@@ -52,6 +60,10 @@ def unread(root: Path, environments: Iterable[str], services: Iterable[str]) -> 
     }
     patterns = ("services/*/values-*", "services/*/custom/*", "environments/*/custom*", "environments/*/regions/*")
     return sorted({path.relative_to(root) for pattern in patterns for path in root.glob(pattern)} - read)
+
+
+def _common(service: str) -> list[Path]:
+    return [Path("services") / service / "custom" / "values.yaml"]
 
 
 def merged(parts: Iterable[Values]) -> Values:

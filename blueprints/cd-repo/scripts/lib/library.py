@@ -41,6 +41,13 @@ def version_for(root: Path, service: str) -> str:
     return version_of(root / "services" / service / "charts/base")
 
 
+def has_part_in(root: Path, service: str, path: Path) -> bool:
+    """Tell whether a path below library/ has a part in what a service is rendered from."""
+    if path == ALIAS:
+        return _follows(root, service)
+    return path.is_relative_to(FOLDER / f"base-{version_for(root, service)}")
+
+
 def versions(root: Path) -> list[str]:
     """Return the versions that are vendored."""
     return sorted(path.name.removeprefix("base-") for path in (root / FOLDER).glob("base-*") if path.is_dir())

@@ -1,0 +1,136 @@
+"""scripts/changed-services: which services a change has to do with, whatever it consists of."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.blueprints.cd_repo.support import build, release, script
+from tests.platform import Platform, copy_of
+from tests.tools import run
+
+NONE: dict[str, list[str]] = {"dev": [], "staging": [], "prod": []}
+ALL = dict.fromkeys(NONE, ["catalog", "orders"])
+
+
+def commit(cd: Path) -> None:
+    run("git", "add", "--all", cwd=cd)
+    run("git", "commit", "--quiet", "--allow-empty", "--message", "Change something", cwd=cd)
+
+
+def change(cd: Path, path: str, text: str = "# changed\n") -> None:
+    file = cd / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text((file.read_text() if file.is_file() else "") + text)
+    commit(cd)
+
+
+def changed(cd: Path, base: str = "HEAD^") -> Any:
+    return json.loads(script(cd, "changed-services", f"--base={base}", "--json").stdout)
+
+
+@pytest.mark.parametrize(
+    ("path", "services"),
+    [
+        ("services/orders/values.yaml", {**NONE, "dev": ["orders"], "staging": ["orders"], "prod": ["orders"]}),
+        ("services/orders/Chart.yaml", {**NONE, "dev": ["orders"], "staging": ["orders"], "prod": ["orders"]}),
+        ("services/orders/custom/values.yaml", {**NONE, "dev": ["orders"], "staging": ["orders"], "prod": ["orders"]}),
+        ("services/orders/values-prod.yaml", {**NONE, "prod": ["orders"]}),
+        ("services/catalog/custom/dev.yaml", {**NONE, "dev": ["catalog"]}),
+        ("environments/staging/values.yaml", {**NONE, "staging": ["catalog", "orders"]}),
+        ("environments/staging/regions/eu.yaml", {**NONE, "staging": ["catalog", "orders"]}),
+        ("config/platform.json", ALL),
+        ("scripts/render", ALL),
+        (".github/workflows/validate.yml", ALL),
+        ("a-folder-that-nobody-knows/file", ALL),
+        ("services/gone/values.yaml", NONE),
+        ("README.md", NONE),
+        ("argocd/root.yaml", NONE),
+        ("policies/signed.yaml", NONE),
+    ],
+)
+def test_a_file_has_a_part_in_services(cd: Path, path: str, services: dict[str, list[str]]) -> None:
+    change(cd, path, "\n" if path.endswith(".json") else "# changed\n")
+    assert changed(cd) == {"services": services, "releases": NONE}
+
+
+def test_a_release_is_of_its_service_alone(cd: Path) -> None:
+    release(cd, "dev", [build("orders")])
+    only = {**NONE, "dev": ["orders"]}
+    assert changed(cd) == {"services": only, "releases": only}
+
+
+def test_a_service_that_left_the_registry_is_named(cd: Path) -> None:
+    release(cd, "dev", [build("orders")])
+    script(cd, "registry", "--remove-service=orders")
+    commit(cd)
+    assert changed(cd)["releases"] == {**NONE, "dev": ["orders"]}
+
+
+def test_a_new_library_is_of_all_services_that_follow(cd: Path, tmp_path: Path) -> None:
+    (link,) = [(cd / "library/base").readlink()]
+    newer = tmp_path / "base"
+    run("cp", "-r", cd / "library" / link, newer)
+    chart = newer / "Chart.yaml"
+    chart.write_text(chart.read_text().replace(f"version: {str(link).removeprefix('base-')}", "version: 9.9.9"))
+    # Catalog stays where it is.
+    folder = cd / "services/catalog"
+    for name in ("charts/base", "values.schema.json"):
+        target = str((folder / name).readlink()).replace("library/base", f"library/{link}")
+        (folder / name).unlink()
+        (folder / name).symlink_to(target)
+    text = (folder / "Chart.yaml").read_text()
+    (folder / "Chart.yaml").write_text(text.replace(">=0.0.0-0", str(link).removeprefix("base-")))
+    commit(cd)
+    script(cd, "vendor", f"--from={newer}")
+    commit(cd)
+    assert changed(cd) == {"services": dict.fromkeys(NONE, ["orders"]), "releases": NONE}
+
+
+def test_moved_files_count_in_both_places(cd: Path) -> None:
+    change(cd, "services/orders/custom/dev.yaml", "env: {A: b}\n")
+    (cd / "services/catalog/custom").mkdir()
+    run("git", "mv", "services/orders/custom/dev.yaml", "services/catalog/custom/dev.yaml", cwd=cd)
+    commit(cd)
+    assert changed(cd)["services"] == {**NONE, "dev": ["catalog", "orders"]}
+
+
+@pytest.mark.parametrize("base", ["0" * 40, "1" * 40, "no-such-branch"])
+def test_without_an_earlier_commit_everything_is_changed(cd: Path, base: str) -> None:
+    # A new branch, a forced push, a shallow clone.
+    release(cd, "dev", [build("orders")])
+    assert changed(cd, base) == {"services": ALL, "releases": {**NONE, "dev": ["orders"]}}
+
+
+def test_a_base_is_no_option_of_git(cd: Path) -> None:
+    assert changed(cd, "--output=pwned")["services"] == ALL
+    assert not (cd / "pwned").exists()
+
+
+def test_workflows_learn_what_must_be_approved(cd: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    env = {"GITHUB_OUTPUT": str(output)}
+    release(cd, "prod", [build("orders"), build("catalog")])
+    script(cd, "changed-services", "--base=HEAD^", env=env)
+    assert output.read_text() == 'releases=2\napprovals=["prod"]\n'
+    release(cd, "dev", [build("orders")])
+    output.unlink()
+    result = script(cd, "changed-services", "--base=HEAD^", env=env)
+    assert output.read_text() == "releases=1\napprovals=[]\n"
+    assert result.stdout == "dev: orders\nstaging: -\nprod: -\n"
+
+
+def test_only_changed_services_are_validated(cd: Path) -> None:
+    (cd / "services/catalog/values.yaml").write_text("port: eighty\n")
+    commit(cd)
+    change(cd, "services/orders/custom/dev.yaml", "env: {A: b}\n")
+    result = script(cd, "validate", "--base=HEAD^")
+    assert "0 failed" in result.stdout
+    assert script(cd, "validate", check=False).returncode == 1
+
+
+def test_names_that_yaml_reads_otherwise_are_names(hostile: Platform, tmp_path: Path) -> None:
+    cd = copy_of(hostile.cd, tmp_path)
+    change(cd, "services/no/values-on.yaml")
+    assert changed(cd)["services"] == {"on": ["no"], "production": []}
