@@ -8,15 +8,12 @@ from typing import Any
 
 import yaml
 
-from generator import git
+from generator import git, records
 from generator.errors import GitError, InputError, RefusedError
 from generator.journal import interrupted
 from generator.projection import Repository
 from generator.rendering import ANSWERS_FILE
 from generator.template import Template
-
-# PyYAML, because Copier writes and reads answers files with it; libyaml's loader is ten times as fast.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # What git leaves in its folder while it waits for the user: what is under way, how to go on, and how to give up.
 _UNDER_WAY = {
@@ -62,7 +59,7 @@ def read_answers(folder: Path) -> dict[str, Any]:
     """
     file = folder / ANSWERS_FILE
     try:
-        answers = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 -- one of the safe loaders
+        answers = records.parse(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RefusedError(
             f"{folder} is a git repository, but Triptych did not make it: it has no {ANSWERS_FILE}. "

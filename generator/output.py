@@ -72,7 +72,12 @@ def show_plan(plan: Plan) -> None:
 def plan_as_json(plan: Plan) -> str:
     """Return a plan as JSON, for scripts."""
     return json.dumps(
-        {"changes": plan.changes_something, "repositories": [_as_data(p) for p in plan.repositories]}, indent=2
+        {
+            "changes": plan.changes_something,
+            "repositories": [_as_data(p) for p in plan.repositories],
+            "leftovers": plan.leftovers,
+        },
+        indent=2,
     )
 
 

@@ -16,6 +16,7 @@ from generator import git, library
 from generator.changes import AnswerChange, Change, Kind, answer_changes, file_changes, names_in
 from generator.errors import InputError, RefusedError
 from generator.existing import commit_to_update, read_answers, refuse_renamed
+from generator.leftovers import leftovers
 from generator.projection import Repository
 from generator.rendering import Renderer, renderer
 from generator.safeguard import restore_edits
@@ -61,9 +62,15 @@ class RepositoryPlan:
 
 @dataclass
 class Plan:
-    """What an apply does to all repositories of a spec."""
+    """What an apply does to all repositories of a spec.
+
+    Attributes:
+        repositories: What it does to each.
+        leftovers: What it leaves to people, a sentence each.
+    """
 
     repositories: list[RepositoryPlan]
+    leftovers: list[str] = field(default_factory=list)
 
     @property
     def changes_something(self) -> bool:
@@ -109,7 +116,8 @@ def planned(
                         _plan_creation(plan, render, work, plans)
                     else:
                         _plan_update(plan, render, work, plans)
-        yield Plan(plans)
+        cd = _of_blueprint(plans, "cd-repo")
+        yield Plan(plans, leftovers(cd.folder, cd.repository.answers) if cd else [])
 
 
 def _survey(repository: Repository, output: Path, template: Template) -> RepositoryPlan:

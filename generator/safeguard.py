@@ -12,6 +12,9 @@ from pathlib import Path
 from generator import git
 from generator.git import Tree
 
+# State that robots write: `_skip_if_exists` of copier.yml keeps Copier from rendering over it, this from removing it.
+STATE = ("registry/versions.yaml", "registry/releases/", "umbrella-chart/")
+
 
 def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tree) -> set[str]:
     """Bring back in `scratch` what an update lost.
@@ -27,13 +30,18 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
         Files that both sides changed and that cannot be merged: as the user had them, and unmerged in the index.
     """
     result = git.tree_of_folder(scratch, scratch, work / "updated.index")
-    lost = [path for path in head if base.get(path) == new.get(path) and result.get(path) != head[path]]
+    lost = [
+        path
+        for path in head
+        if result.get(path) != head[path]
+        and (base.get(path) == new.get(path) or (path.startswith(STATE) and head[path] != base.get(path)))
+    ]
     torn = [
         path
-        for path in head.keys() & base.keys() & new.keys()
-        if len({head[path], base[path], new[path]}) == 3
+        for path in head.keys() & new.keys()
+        if len({head[path], base.get(path), new[path]}) == 3
         and result.get(path) == new[path]
-        and not _merges(scratch, work, [tree[path][1] for tree in (head, base, new)])
+        and (path not in base or not _merges(scratch, work, [tree[path][1] for tree in (head, base, new)]))
     ]
     # Copier leaves links where they are when the template no longer has them.
     for path in base.keys() - new.keys():
@@ -44,8 +52,8 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
         options = ("--force", "HEAD", "--pathspec-from-file=-", "--pathspec-file-nul")
         git.git(scratch, "--literal-pathspecs", "checkout", *options, stdin=paths)
     for path in torn:
-        entries = [tree[path] for tree in (base, head, new)]
-        stages = [f"{mode} {blob} {stage}\t{path}\n" for stage, (mode, blob) in enumerate(entries, start=1)]
+        entries = [(stage, tree[path]) for stage, tree in enumerate((base, head, new), start=1) if path in tree]
+        stages = [f"{mode} {blob} {stage}\t{path}\n" for stage, (mode, blob) in entries]
         nothing = "0" * len(head[path][1])
         git.git(scratch, "update-index", "--index-info", stdin="".join([f"0 {nothing}\t{path}\n", *stages]))
     return set(torn)

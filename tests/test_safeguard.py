@@ -4,7 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from generator import safeguard
+from tests.tools import ROOT
 from tests.workbench import PER_SERVICE, Workbench, git
 
 ABOUT = f"blueprints/app-repo/{PER_SERVICE}/about.txt.jinja"
@@ -132,3 +135,10 @@ def test_folders_of_the_user_beside_the_repositories_stay(bench: Workbench) -> N
     bench.apply()
 
     assert (notes / "keep").read_text() == "mine\n"
+
+
+def test_what_copier_may_not_render_over_may_not_go_either() -> None:
+    kept = yaml.safe_load((ROOT / "copier.yml").read_text())["_skip_if_exists"]
+
+    assert kept
+    assert [pattern for pattern in kept if not pattern.startswith(safeguard.STATE)] == []

@@ -49,6 +49,7 @@ def run(file: Path, folder: Path, template: str | None, *, prune: bool, keep_con
         )
     if landed:
         _report(landed, wanted, folder)
+    output.notes(plan.leftovers)
     return 0
 
 
@@ -64,7 +65,7 @@ def _refusal(plan: Plan, *, prune: bool, keep_conflicts: bool) -> str | None:
     conflicts = plan.of_kind(Kind.CONFLICT)
     if conflicts and not keep_conflicts:
         return (
-            "You and the new render changed the same lines:"
+            "You and the new render changed the same lines, or made the same file:"
             + _listed(conflicts)
             + "\nRun `triptych apply --keep-conflicts` to get both versions between markers into your work tree. "
             "Nothing was changed."

@@ -32,6 +32,7 @@ def run(  # noqa: PLR0913 -- one argument an option of the command line
         output.show_plan(plan)
         for patch in patches:
             output.line(patch)
+    output.notes(plan.leftovers)
     return CHANGES_FOUND if exit_code and plan.changes_something else 0
 
 
