@@ -36,18 +36,25 @@ class Template:
         commit: Id of the commit to render.
         version: What generated repositories record as `_commit`: a tag, or what `git describe` makes of the commit.
         origin: A repository or bundle on this machine, or an address, that holds the history.
+        shallow: Commits at which the history in a bundle begins, where it is not whole.
     """
 
     url: str
     commit: str
     version: str
     origin: str
+    shallow: tuple[str, ...] = ()
 
     @cached_property
     def _clone(self) -> TemporaryDirectory[str]:
         folder = TemporaryDirectory(prefix="triptych-template-", ignore_cleanup_errors=True)
         try:
-            git(None, "clone", "--quiet", "--mirror", "--", self.origin, folder.name)
+            if self.shallow:
+                git(None, "init", "--quiet", "--bare", folder.name)
+                Path(folder.name, "shallow").write_text("".join(f"{commit}\n" for commit in self.shallow))
+                git(Path(folder.name), "fetch", "--quiet", "--", self.origin, "+refs/*:refs/*")
+            else:
+                git(None, "clone", "--quiet", "--mirror", "--", self.origin, folder.name)
         except GitError as error:
             raise TemplateError(f"The template cannot be read. {error}") from None
         return folder
@@ -98,7 +105,7 @@ def find_template(source: str | None = None) -> Template:
         return _checkout(CHECKOUT, None)
     if BUNDLE.is_file():
         info = json.loads(BUNDLE_INFO.read_text(encoding="utf-8"))
-        return Template(canonical_url(), info["commit"], info["version"], str(BUNDLE))
+        return Template(canonical_url(), info["commit"], info["version"], str(BUNDLE), tuple(info["shallow"]))
     raise TemplateError(
         "This copy of Triptych has no template history, which updates are merged from. "
         "Install it with pip, or run it from a git clone."

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from generator.errors import InputError
-from generator.template import canonical_url, find_template
+from generator.template import Template, canonical_url, find_template
+from hatch_build import make_bundle
 from tests.tools import ROOT, run
 from tests.workbench import SPEC, TinyTemplate, Workbench, git
 
@@ -69,12 +70,9 @@ def test_an_installed_wheel_works_without_a_network_and_updates_what_a_checkout_
     tmp_path: Path,
 ) -> None:
     """What a colleague made from a checkout of the same commit is up to date for the wheel."""
-    clone, site, platform = tmp_path / "clone", tmp_path / "site", tmp_path / "platform"
+    clone, platform = tmp_path / "clone", tmp_path / "platform"
     git(tmp_path, "clone", "--quiet", str(ROOT), str(clone))
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path / "wheels", clone)
-    (wheel,) = (tmp_path / "wheels").glob("triptych-*.whl")
-    run(*pip, "install", "--no-deps", "--no-index", "--target", site, wheel)
+    site = _installed(clone, tmp_path)
     platform.mkdir()
     spec = platform / "services.yaml"
     spec.write_text(SPEC)
@@ -90,6 +88,61 @@ def test_an_installed_wheel_works_without_a_network_and_updates_what_a_checkout_
     updated = _run([*command, "apply", "-f", str(spec)], site, https_proxy="http://127.0.0.1:9")
     assert updated.returncode == 0, updated.stderr
     assert "name: billing" in (platform / "app-repo/.copier-answers.yml").read_text()
+
+
+@pytest.mark.slow
+def test_a_wheel_from_a_partial_clone_works_without_a_network(tmp_path: Path) -> None:
+    """As pip makes it of `git+https://…`."""
+    server, clone, platform = tmp_path / "server", tmp_path / "clone", tmp_path / "platform"
+    git(tmp_path, "clone", "--quiet", "--bare", str(ROOT), str(server))
+    _clone_lacking("--filter=blob:none", server, clone)
+    server.rename(tmp_path / "gone")
+    site = _installed(clone, tmp_path)
+    platform.mkdir()
+    spec = platform / "services.yaml"
+    command = [sys.executable, "-m", "generator.main", "apply", "-f", str(spec)]
+
+    for text in (SPEC, SPEC.replace("catalog", "billing")):
+        spec.write_text(text)
+        applied = _run(command, site, https_proxy="http://127.0.0.1:9")
+        assert applied.returncode == 0, applied.stderr
+    assert "name: billing" in (platform / "app-repo/.copier-answers.yml").read_text()
+
+
+@pytest.mark.parametrize("how", ["--filter=blob:none", "--depth=1"])
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_bundle_has_as_much_history_as_can_be_had(
+    template: TinyTemplate, tmp_path: Path, how: str, reachable: bool
+) -> None:
+    template.edit("blueprints/app-repo/README.md.jinja", "line 2\n", "line 2, newer\n")
+    template.release("v1.1.0")
+    commit = git(template.folder, "rev-parse", "HEAD")
+    _clone_lacking(how, template.folder, tmp_path / "clone")
+    if not reachable:
+        template.folder.rename(tmp_path / "gone")
+
+    info = make_bundle(tmp_path / "clone", tmp_path)
+
+    assert info == {"commit": commit, "version": "v1.1.0", "shallow": [] if reachable else [commit]}
+    bundled = Template(canonical_url(), commit, "v1.1.0", str(tmp_path / "bundle"), tuple(info["shallow"]))
+    assert "line 2, newer" in git(bundled.repository, "show", "v1.1.0:blueprints/app-repo/README.md.jinja")
+    assert (bundled.resolve("v1.0.0") is not None) == reachable
+    git(bundled.repository, "fsck")
+
+
+def _clone_lacking(how: str, origin: Path, clone: Path) -> None:
+    """Clone without the contents of older commits, or without these commits."""
+    git(origin, "config", "uploadpack.allowFilter", "true")
+    git(origin.parent, "clone", "--quiet", how, f"file://{origin}", str(clone))
+
+
+def _installed(clone: Path, folder: Path) -> Path:
+    """Build a wheel from `clone` and return the folder that it is installed in."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "wheels", clone)
+    (wheel,) = (folder / "wheels").glob("triptych-*.whl")
+    run(*pip, "install", "--no-deps", "--no-index", "--target", folder / "site", wheel)
+    return folder / "site"
 
 
 def _run(command: list[str], path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
