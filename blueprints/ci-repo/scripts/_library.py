@@ -27,3 +27,14 @@ def precedence(version: str) -> tuple[Any, ...]:
     *numbers, pre = match.groups()
     parts = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".")] if pre else []
     return (*map(int, numbers), not pre, *parts)
+
+
+def changelog(text: str, before: str, version: str) -> str:
+    """Return the sections of a CHANGELOG.md (https://keepachangelog.com) for the versions after `before`."""
+    parts = re.split(r"^(## .*)$", text, flags=re.MULTILINE)
+    chosen = []
+    for heading, body in zip(parts[1::2], parts[2::2], strict=True):
+        named = heading.removeprefix("## ").strip().split(" ")[0].strip("[]")
+        if precedence(before) < precedence(named) <= precedence(version):
+            chosen.append(f"#{heading}\n\n{body.strip()}")
+    return "\n\n".join(chosen)

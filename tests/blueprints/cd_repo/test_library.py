@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,28 +51,104 @@ def test_the_vendored_library_passes_its_check(platform: Platform) -> None:
     script(platform.cd, "vendor", "--check")
 
 
+COPY = f"library/base-{VERSION}"
+POD = f"{COPY}/templates/_pod.yaml"
+
+
+def lead(link: Path, target: str) -> None:
+    """Let a link lead elsewhere, whatever was in its place."""
+    link.unlink()
+    link.symlink_to(target)
+
+
+def link_away(root: Path) -> None:
+    """Move a file out of the copy and leave a link to it: its content, and so its hash, are the same."""
+    (root / POD).rename(root / "elsewhere.yaml")
+    (root / POD).symlink_to(root / "elsewhere.yaml")
+
+
+def say_version(root: Path, version: str) -> None:
+    """Change the version of the copy and make its lock agree."""
+    chart, lock = root / COPY / "Chart.yaml", root / f"{COPY}.lock.json"
+    before = hashlib.sha256(chart.read_bytes()).hexdigest()
+    chart.write_text(chart.read_text().replace(f"version: {VERSION}", f"version: {version}"))
+    after = hashlib.sha256(chart.read_bytes()).hexdigest()
+    lock.write_text(lock.read_text().replace(before, after))
+
+
+def drop_schema(root: Path) -> None:
+    """Take the schema of values out of the copy and out of its lock."""
+    (root / COPY / "service.schema.json").unlink()
+    lock = json.loads((root / f"{COPY}.lock.json").read_text())
+    del lock["files"]["service.schema.json"]
+    (root / f"{COPY}.lock.json").write_text(json.dumps(lock))
+
+
+ORDERS = "services/orders"
+OTHER_VERSION = "dependencies:\n  - name: base\n    version: 2.0.0\n"
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda root: (root / f"library/base-{VERSION}/templates/_pod.yaml").write_text(""), "_pod.yaml was changed"),
-        (lambda root: (root / f"library/base-{VERSION}/templates/_pod.yaml").unlink(), "_pod.yaml is missing"),
-        (lambda root: (root / f"library/base-{VERSION}/templates/_more.yaml").write_text(""), "_more.yaml is not in"),
+        (lambda root: (root / POD).write_text(""), "_pod.yaml was changed"),
+        (lambda root: (root / POD).unlink(), "_pod.yaml is missing"),
+        (lambda root: (root / COPY / "templates/_more.yaml").write_text(""), "_more.yaml is not in"),
+        (lambda root: (root / POD).chmod(0o755), "_pod.yaml is executable"),
+        (link_away, "_pod.yaml is a link"),
+        (lambda root: (root / COPY / "more").symlink_to("nowhere"), "more is a link"),
+        (lambda root: say_version(root, "9.9.9"), "says that it is version 9.9.9"),
+        (lambda root: (root / f"{COPY}.lock.json").unlink(), f"{COPY}.lock.json is not what it should be"),
+        (lambda root: (root / f"{COPY}.lock.json").write_text("[]"), f"{COPY}.lock.json is not what it should be"),
+        (lambda root: (root / "library/notes.txt").write_text(""), "library/notes.txt belongs to no version"),
+        (lambda root: lead(root / "library/base", "base-2.0.0"), "library/base is not a link to a version"),
+        (lambda root: lead(root / "library/base", f"../{ORDERS}"), "library/base is not a link to a version"),
         (
-            lambda root: (root / "services/orders/Chart.yaml").write_text(
-                "dependencies:\n  - name: base\n    version: 2.0.0\n"
-            ),
-            "services/orders/Chart.yaml asks for version 2.0.0 of base, which is not in library/",
+            lambda root: (root / ORDERS / "Chart.yaml").write_text(OTHER_VERSION),
+            "asks for version 2.0.0 of base, which",
         ),
-        (lambda root: (root / "services/orders/charts/base").unlink(), "services/orders/charts/base is not a link"),
+        (lambda root: (root / ORDERS / "charts/base").unlink(), f"{ORDERS}/charts/base is not a link"),
+        (lambda root: lead(root / ORDERS / "charts/base", f"../../../{COPY}"), f"{ORDERS}/charts/base is not a link"),
+        (lambda root: lead(root / ORDERS / "values.schema.json", "nowhere"), f"{ORDERS}/values.schema.json is not a"),
+        (drop_schema, f"{ORDERS}/values.schema.json leads nowhere"),
     ],
-    ids=["changed", "missing", "added", "other version", "no link"],
+    ids=[
+        "changed",
+        "missing",
+        "added",
+        "mode",
+        "link to the same content",
+        "link added",
+        "other version inside",
+        "no lock",
+        "no lock but JSON",
+        "strange file",
+        "library that is not there",
+        "library elsewhere",
+        "version that is not there",
+        "no link",
+        "service that lags behind",
+        "schema elsewhere",
+        "no schema",
+    ],
 )
-def test_a_library_that_is_not_what_it_claims_is_refused(cd: Path, change: "object", complaint: str) -> None:
-    assert callable(change)
+def test_a_library_that_is_not_what_it_claims_is_refused(
+    cd: Path, change: Callable[[Path], object], complaint: str
+) -> None:
     change(cd)
     result = script(cd, "vendor", "--check", check=False)
     assert result.returncode == 1
     assert complaint in result.stderr
+
+
+def test_a_pull_request_is_checked_against_the_lock(cd: Path) -> None:
+    (cd / POD).write_text((cd / POD).read_text().replace("runAsNonRoot: true", "runAsNonRoot: false"))
+    result = script(cd, "validate", check=False)
+    assert result.returncode == 1
+    assert "failed: vendor --check" in result.stderr
+    assert f"{POD} was changed" in result.stderr
+    workflow = yaml.safe_load((cd / ".github/workflows/validate.yml").read_text())
+    assert any("scripts/validate" in step.get("run", "") for step in workflow["jobs"]["validate"]["steps"])
 
 
 def newer_library(cd: Path, folder: Path, version: str = "99.0.0") -> Path:
@@ -99,6 +176,35 @@ def test_a_newer_library_is_taken_over(cd: Path, tmp_path: Path) -> None:
     assert not (cd / f"library/base-{VERSION}").exists()
     assert script(cd, "vendor", "--from", newer).stdout == ""
     script(cd, "validate")
+
+
+def test_an_older_library_is_not_taken_over(cd: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(cd / "library/base", older)
+    script(cd, "vendor", "--from", newer_library(cd, tmp_path))
+    before = contents(cd)
+    refused = script(cd, "vendor", "--from", older, check=False)
+    assert refused.returncode == 1
+    assert f"has version 99.0.0, and the chart to take over is the older {VERSION}" in refused.stderr
+    assert contents(cd) == before
+
+
+def test_a_version_has_one_content(cd: Path, tmp_path: Path) -> None:
+    other = newer_library(cd, tmp_path, VERSION)
+    before = contents(cd)
+    refused = script(cd, "vendor", "--from", other, check=False)
+    assert refused.returncode == 1
+    assert f"version {VERSION} has one content. Raise the version" in refused.stderr
+    assert contents(cd) == before
+
+
+def test_the_true_content_of_a_version_puts_a_copy_right(cd: Path, tmp_path: Path) -> None:
+    source = tmp_path / "base"
+    shutil.copytree(cd / "library/base", source)
+    (cd / POD).write_text("")
+    (cd / COPY / "templates/_more.yaml").write_text("")
+    assert script(cd, "vendor", "--from", source).stdout.split() == [f"{COPY}/templates/_more.yaml", POD]
+    script(cd, "vendor", "--check")
 
 
 def hold_back(cd: Path, service: str) -> None:

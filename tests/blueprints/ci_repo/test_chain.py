@@ -15,7 +15,8 @@ import pytest
 from tests.blueprints.ci_repo.conftest import commit
 from tests.blueprints.ci_repo.test_build_image import point_to
 from tests.blueprints.ci_repo.test_gates import TRIVY
-from tests.blueprints.ci_repo.toolbox import COSIGN, SYFT, Toolbox
+from tests.blueprints.ci_repo.test_library import LIBRARY, change, raise_version
+from tests.blueprints.ci_repo.toolbox import COSIGN, GH, SYFT, Toolbox
 from tests.platform import Platform
 from tests.tools import run, tool
 
@@ -28,6 +29,7 @@ STAND_INS = {
     "actions/upload-artifact": "upload-artifact",
     "anchore/sbom-action": "install-syft",
     "aquasecurity/trivy-action": "install-trivy",
+    "azure/setup-helm": "install-helm",
     "docker/setup-buildx-action": "nothing",
     "sigstore/cosign-installer": "install-cosign",
 }
@@ -148,6 +150,8 @@ def github(example: Platform, ci: Path, source: Path, tools: Toolbox, machine: M
     )
     for name, body in (("cosign", COSIGN), ("trivy", TRIVY), ("syft", SYFT)):
         tools.add(name, body, folder=name)
+    (tools.folder / "helm").mkdir()
+    (tools.folder / "helm/helm").symlink_to(tool("helm"))
     env = {
         "ARTIFACTS": str(server / "artifacts"),
         "TOOLBOX": str(tools.folder),
@@ -241,3 +245,30 @@ def test_a_hostile_branch_name_is_refused_and_not_executed(github: GitHub, ref: 
     assert not done.succeeded
     assert done.jobs == set()
     assert not list(github.folder.parent.rglob("pwned"))
+
+
+@pytest.mark.slow
+def test_a_change_of_the_library_is_tested_published_and_proposed(github: GitHub, tools: Toolbox) -> None:
+    tools.add("gh", GH)
+    env = {"FAKE_GH_STATE": str(github.folder / "pulls.json"), **tools.env}
+    change(github.ci / LIBRARY / "templates/_pod.yaml", "GracePeriodSeconds: 45", "GracePeriodSeconds: 46")
+    commit(github.ci, "Give pods a second more")
+    run("git", "push", "--quiet", github.folder / "acme/ci-repo", "HEAD:main", cwd=github.ci)
+    refused = github.act("pull_request", "library.yml", {"pull_request": {"number": 1}}, env)
+    assert not refused.succeeded
+    assert "cases passed" in refused.output
+    assert f"Raise `version` in {LIBRARY}/Chart.yaml." in refused.output
+
+    raise_version(github.ci, "7.0.0")
+    commit(github.ci, "Raise the library's version")
+    run("git", "push", "--quiet", github.folder / "acme/ci-repo", "HEAD:main", cwd=github.ci)
+    merged = github.act("push", "library.yml", {"ref": "refs/heads/main"}, env)
+    assert merged.succeeded, merged.output
+    assert merged.jobs == {"Test the library", "Publish", "Propose"}
+    (signed,) = [call[-1] for call in tools.calls if call[:2] == ["cosign", "sign"]]
+    (pull,) = json.loads((github.folder / "pulls.json").read_text())
+    assert (pull["headRefName"], pull["title"]) == ("library/base-7.0.0", "Library chart 7.0.0")
+    assert f"`{signed}`" in pull["body"]
+    assert github.commits() == [], "nothing reaches main of cd-repo without its checks"
+    lock = run("git", "show", "library/base-7.0.0:library/base-7.0.0.lock.json", cwd=github.cd).stdout
+    assert json.loads(lock)["version"] == "7.0.0"

@@ -10,9 +10,12 @@ from subprocess import CompletedProcess
 import pytest
 
 from tests.blueprints.ci_repo.conftest import commit
-from tests.tools import BIN, run, tool
+from tests.tools import BIN, ROOT, run, tool
 
 LIBRARY = "helm-templates/base"
+(VERSION,) = re.findall(
+    r"^version: (.*)$", (ROOT / "blueprints/ci-repo" / LIBRARY / "Chart.yaml").read_text(), re.MULTILINE
+)
 
 
 def check(ci: Path, *args: str, passes: bool) -> str:

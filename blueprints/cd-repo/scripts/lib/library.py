@@ -25,13 +25,19 @@ ANY = ">=0.0.0-0"
 LINKS = {"charts/base": ("../../../", ""), "values.schema.json": ("../../", "/service.schema.json")}
 
 _VERSION = re.compile(r'^version: *"?([^"\s]+)"?$', re.MULTILINE)
+# https://semver.org: the numbers, then a pre-release.
+_SEMVER = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?")
 _DEPENDENCY = re.compile(r'^  - name: base\n(?: +#.*\n)* +version: *"?([^"\n]+?)"?$', re.MULTILINE)
 
 
 def problems(root: Path) -> list[str]:
     """Say what of the vendored library is not as its locks say, and which service does not use it."""
-    found = [problem for version in versions(root) for problem in _copy_problems(root, version)]
-    if not (root / ALIAS).is_symlink() or not (root / ALIAS / "Chart.yaml").is_file():
+    present = versions(root)
+    found = [problem for version in present for problem in _copy_problems(root, version)]
+    expected = {ALIAS.name, *(f"base-{version}" for version in present), *(_lock(version).name for version in present)}
+    strange = sorted(path.name for path in (root / FOLDER).iterdir() if path.name not in expected)
+    found += [f"{FOLDER / name} belongs to no version of the library" for name in strange]
+    if not (root / ALIAS).is_symlink() or (root / ALIAS).readlink().as_posix() not in expected - {ALIAS.name}:
         return [*found, f"{ALIAS} is not a link to a version in {FOLDER}/"]
     return found + [problem for service in platform.services(root) for problem in _service_problems(root, service)]
 
@@ -61,7 +67,9 @@ def vendor(root: Path, source: Path, *, dry_run: bool = False) -> list[Path]:
     if not (source / "Chart.yaml").is_file():
         raise CommandError(f"{source} holds no chart")
     version = version_of(source)
+    _refuse_older(root, version)
     wanted = _copy(source, version)
+    _refuse_other_content(root, version, wanted[_lock(version)])
     stays = {version_for(root, service) for service in platform.services(root) if not _follows(root, service)}
     gone = {
         path
@@ -104,6 +112,33 @@ def version_of(chart: Path) -> str:
     return match[1]
 
 
+def _refuse_older(root: Path, version: str) -> None:
+    present = version_of(root / ALIAS) if (root / ALIAS / "Chart.yaml").is_file() else version
+    if _precedence(version) < _precedence(present):
+        raise CommandError(
+            f"{ALIAS} has version {present}, and the chart to take over is the older {version}. Pull the CI "
+            "repository. To go back to an older library, give it a higher version there."
+        )
+
+
+def _refuse_other_content(root: Path, version: str, lock: bytes) -> None:
+    if _read(root / _lock(version)) not in {None, lock}:
+        raise CommandError(
+            f"{_lock(version)} has other hashes: version {version} has one content. Raise the version of the chart in "
+            "the CI repository."
+        )
+
+
+def _precedence(version: str) -> tuple[Any, ...]:
+    """Return what versions are compared by: https://semver.org/#spec-item-11."""
+    match = _SEMVER.fullmatch(version)
+    if match is None:
+        return ()
+    *numbers, pre = match.groups()
+    parts = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".")] if pre else []
+    return (*map(int, numbers), not pre, *parts)
+
+
 def _copy(source: Path, version: str) -> dict[Path, bytes]:
     """Return the files of a version, and its lock, by their path in this repository."""
     locked = hashes(source)
@@ -127,8 +162,20 @@ def _copy_problems(root: Path, version: str) -> list[str]:
         for name in sorted(locked.keys() & present.keys())
         if locked[name] != present[name]
     ]
+    found += [f"{path} is {what}" for path, what in _irregular(root, chart)]
     said = {lock.get("version"), version_of(root / chart)} if "Chart.yaml" in present else {lock.get("version")}
     found += [f"{chart} says that it is version {other}" for other in sorted(map(str, said)) if other != version]
+    return found
+
+
+def _irregular(root: Path, chart: Path) -> list[tuple[Path, str]]:
+    """Return what a hash does not see: links, which may lead to anything, and files with another mode than the chart's."""
+    found = []
+    for path in [root / chart, *sorted((root / chart).rglob("*"))]:
+        if path.is_symlink():
+            found.append((path.relative_to(root), "a link"))
+        elif path.is_file() and path.stat().st_mode & 0o111:
+            found.append((path.relative_to(root), "executable"))
     return found
 
 
@@ -145,6 +192,8 @@ def _service_problems(root: Path, service: str) -> list[str]:
     ]
     if not (root / chart / "Chart.yaml").is_file():
         found.append(f"services/{service}/Chart.yaml asks for version {asked[1]} of base, which is not in {FOLDER}/")
+    elif not (root / chart / "service.schema.json").is_file():
+        found.append(f"services/{service}/values.schema.json leads nowhere: {chart} has no service.schema.json")
     return found
 
 
