@@ -106,7 +106,7 @@ def _cd(spec: Spec) -> Answers:
     ports = {service.name: resolve.port(spec, service) for service in spec.services}
     defaults = resolve.sizing(_layer(spec.defaults))
     return {
-        "platform": {"imageRegistry": resolve.image_registry(spec)},
+        "platform": {"appRepo": spec.platform.github.app_repo, "imageRegistry": resolve.image_registry(spec)},
         "environments": [
             {key: value for key, value in asdict(environment).items() if key != "branch"}
             for environment in resolve.environments(spec)

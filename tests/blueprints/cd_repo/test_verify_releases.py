@@ -1,0 +1,188 @@
+"""scripts/verify-releases: only what the pipeline signed, listed and built passes, and nothing when that cannot be known."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.blueprints.cd_repo.support import build, release, script
+from tests.blueprints.ci_repo.toolbox import COSIGN, Toolbox
+from tests.platform import Platform
+from tests.tools import run
+
+# Describes the images that a test says there are, by digest.
+SKOPEO = """
+images = json.load(open(os.environ["FAKE_IMAGES"]))
+reference = args[-1].removeprefix("docker://")
+if reference not in images:
+    sys.exit("FATA[0000] Error parsing image name: manifest unknown")
+print(json.dumps({"Digest": reference.partition("@")[2], "Labels": images[reference]}))
+"""
+SIGNER = [
+    "--certificate-oidc-issuer=https://token.actions.githubusercontent.com",
+    "--certificate-identity=https://github.com/acme/ci-repo/.github/workflows/shared-pipeline.yml@refs/heads/main",
+    "--certificate-github-workflow-repository=acme/ci-repo",
+    "--certificate-github-workflow-ref=refs/heads/main",
+]
+
+
+def reference(service: str, number: int = 1) -> str:
+    return f"ghcr.io/acme/{service}@{build(service, number)['digest']}"
+
+
+class Images:
+    """An image registry, and what was signed in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tools = Toolbox(folder / "tools")
+        self.tools.add("cosign", COSIGN)
+        self.tools.add("skopeo", SKOPEO)
+        self.file, self.signatures = folder / "images.json", folder / "signatures"
+        self.labels: dict[str, dict[str, str]] = {}
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**self.tools.env, "FAKE_IMAGES": str(self.file), "FAKE_COSIGN_STATE": str(self.signatures)}
+
+    def push(
+        self, service: str, number: int = 1, *, what: tuple[str, ...] = ("sign", "attest"), **labels: str
+    ) -> None:
+        """Push a build as the pipeline does; `what` is signed of it, and `labels` are other than they should be."""
+        image = reference(service, number)
+        self.labels[image] = {
+            "org.opencontainers.image.source": labels.get("source", "https://github.com/acme/app-repo"),
+            "org.opencontainers.image.revision": labels.get("revision", build(service, number)["commit"]),
+        }
+        self.file.write_text(json.dumps(self.labels))
+        with self.signatures.open("a") as file:
+            file.writelines(f"{verb} {image}\n" for verb in what)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Images:
+    return Images(tmp_path)
+
+
+@pytest.fixture
+def verify(cd: Path, images: Images) -> Callable[..., CompletedProcess[str]]:
+    release(cd, "dev", [build("orders")])
+
+    def run_it(*args: str, **env: str) -> CompletedProcess[str]:
+        arguments = args or ("--environment=dev",)
+        return script(cd, "verify-releases", *arguments, env={**images.env, **env}, check=False)
+
+    return run_it
+
+
+Verify = Callable[..., CompletedProcess[str]]
+
+
+def test_what_the_pipeline_made_is_verified(verify: Verify, images: Images) -> None:
+    images.push("orders")
+    result = verify()
+    assert (result.returncode, result.stdout) == (0, f"verified: orders {build('orders')['version']} in dev\n")
+    assert [call for call in images.tools.calls if call[0] == "cosign"] == [
+        ["cosign", "verify", *SIGNER, reference("orders")],
+        ["cosign", "verify-attestation", *SIGNER, "--type=cyclonedx", reference("orders")],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pushed", "reason"),
+    [
+        ({"what": ()}, "cosign verify: Error: no signatures found"),
+        ({"what": ("attest",)}, "cosign verify: Error: no signatures found"),
+        ({"what": ("sign",)}, "cosign verify-attestation: Error: no signatures found"),
+        ({"revision": "f" * 40}, f"its label org.opencontainers.image.revision is '{'f' * 40}', not "),
+        ({"source": "https://github.com/evil/app"}, "its label org.opencontainers.image.source is 'https://github.com/e"),
+    ],
+)
+def test_anything_else_is_not(verify: Verify, images: Images, pushed: dict[str, str], reason: str) -> None:
+    images.push("orders", **pushed)  # type: ignore[arg-type]
+    result = verify()
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert f"not to be trusted: orders {build('orders')['version']} in dev: {reason}" in result.stderr
+
+
+def test_an_image_that_is_gone_is_not(verify: Verify, images: Images) -> None:
+    images.push("orders")
+    images.file.write_text("{}")
+    result = verify()
+    assert result.returncode == 1
+    assert "skopeo inspect: FATA[0000]" in result.stderr
+
+
+@pytest.mark.parametrize("tool", ["cosign", "skopeo"])
+def test_without_a_tool_nothing_passes(cd: Path, images: Images, tool: str) -> None:
+    release(cd, "dev", [build("orders")])
+    images.push("orders")
+    (images.tools.folder / "bin" / tool).unlink()
+    # This machine may have it.
+    env = {**images.env, "PATH": str(images.tools.folder / "bin")}
+    result = run(sys.executable, cd / "scripts/verify-releases", "--environment=dev", env=env, check=False)
+    assert result.returncode == 1
+    assert f"{tool} not on PATH: nothing is verified, so nothing may pass" in result.stderr
+
+
+def test_a_registry_that_is_away_lets_nothing_pass(verify: Verify, images: Images) -> None:
+    images.push("orders")
+    images.tools.add("cosign", 'sys.exit("Error: dial tcp 127.0.0.1:443: connect: connection refused")')
+    result = verify()
+    assert result.returncode == 1
+    assert "connection refused" in result.stderr
+
+
+def test_the_others_are_verified_all_the_same(cd: Path, verify: Verify, images: Images) -> None:
+    release(cd, "dev", [build("catalog")])
+    images.push("catalog")
+    result = verify()
+    assert result.returncode == 1
+    assert result.stdout == f"verified: catalog {build('catalog')['version']} in dev\n"
+    assert verify("--environment=dev", "--service=catalog").returncode == 0
+
+
+def test_a_pull_request_is_asked_for_what_it_moves(cd: Path, verify: Verify, images: Images) -> None:
+    release(cd, "dev", [build("orders", 2)])
+    release(cd, "prod", [build("orders", 2), build("catalog", 3)])
+    images.push("orders", 2)
+    result = verify("--base=HEAD^")
+    assert result.returncode == 1
+    assert result.stdout == f"verified: orders {build('orders', 2)['version']} in prod\n"
+    images.push("catalog", 3)
+    assert verify("--base=HEAD^").returncode == 0
+    # Where the earlier commit is not known, everything is asked for.
+    assert len(verify(f"--base={'0' * 40}").stdout.splitlines()) == 3
+
+
+def test_nothing_to_verify_needs_no_tool(cd: Path) -> None:
+    release(cd, "dev", [build("orders")])
+    assert script(cd, "verify-releases", "--base=HEAD").stdout == ""
+
+
+def test_a_change_of_the_commit_alone_is_verified_too(cd: Path, verify: Verify, images: Images) -> None:
+    release(cd, "dev", [{**build("orders"), "commit": "e" * 40, "source": "e" * 64}])
+    images.push("orders")
+    result = verify("--base=HEAD^")
+    assert result.returncode == 1
+    assert "org.opencontainers.image.revision" in result.stderr
+
+
+def test_bad_input_is_refused(verify: Verify) -> None:
+    for arguments in (["--environment=nowhere"], ["--environment=dev", "--service=nothing"], [], ["--base=HEAD^", "--environment=dev"]):
+        result = verify(*arguments) if arguments else verify("--service=orders")
+        assert result.returncode == 2, arguments
+        assert "Traceback" not in result.stderr
+
+
+def test_ci_and_cd_say_the_same_signer(platform: Platform) -> None:
+    ci = json.loads((platform.ci / "config/platform.json").read_text())
+    cd = json.loads((platform.cd / "config/signatures.json").read_text())
+    assert cd["signer"] == ci["signer"]
+    assert cd["imageRegistry"] == ci["imageRegistry"]
+    assert cd["source"] == f"https://github.com/{ci['organization']}/{ci['repositories']['app']}"
+    signed = run("grep", "-o", "--no-filename", "-e", "--type [a-z]*", platform.ci / "scripts/sign-image.sh").stdout
+    assert cd["attestations"] == sorted(set(signed.removeprefix("--type ").split())), "what ci-repo attests is asked for"
