@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -98,6 +99,22 @@ def clone(remote: Path, name: str, *args: str) -> Path:
     folder = remote.parent / name / "cd-repo"
     run("git", "clone", "--quiet", *args, f"file://{remote}", folder)
     return folder
+
+
+def at(**ahead: float) -> dict[str, str]:
+    """Return an environment in which git commits at another time than now."""
+    moment = datetime.now(timezone.utc) + timedelta(**ahead)
+    return {"GIT_COMMITTER_DATE": moment.isoformat(), "GIT_AUTHOR_DATE": moment.isoformat()}
+
+
+def change_platform(repository: Path, environment: str, **fields: Any) -> None:
+    """Change and commit what config/platform.json says of an environment."""
+    config = repository / "config/platform.json"
+    platform = json.loads(config.read_text())
+    (entry,) = (one for one in platform["environments"] if one["name"] == environment)
+    entry.update(fields)
+    config.write_text(json.dumps(platform, indent=2) + "\n")
+    run("git", "commit", "--quiet", "--message", f"Change {environment}", "--only", config, cwd=repository)
 
 
 def environments_of(repository: Path) -> list[dict[str, str]]:

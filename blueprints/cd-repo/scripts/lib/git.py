@@ -136,6 +136,16 @@ def propose(
     raise AssertionError("the attempts end with an error")
 
 
+def preview(
+    root: Path, remote: str, branch: str, proposal: str | None, edit: Callable[[Path, str | None], str | None]
+) -> None:
+    """Show an edit the newest state, as `land` and `propose` do, and push nothing."""
+    with _worktree(root) as tree:
+        tip = _fetch_if_there(tree, remote, f"refs/heads/{proposal}") if proposal else None
+        _check_out_newest(tree, remote, branch)
+        edit(tree, tip)
+
+
 def _attempts() -> Iterator[None]:
     """Yield once a try; wait before each but the first, so that writers who met do not meet again."""
     for attempt in range(ATTEMPTS):

@@ -7,11 +7,117 @@ messages say why. A change counts from the moment it reached the branch.
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
-from lib import git, registry
+from lib import commits, git, registry, umbrella
+from lib.commits import Trailers
 from lib.errors import CommandError
 from lib.registry import Services
+
+_FILE = re.compile(rf"diff --git a/{umbrella.RELEASES}/([a-z0-9-]+)/([a-z0-9-]+)\.yaml b/.*")
+_FIELD = re.compile(r'[+]  (tag|digest): (".*")')
+_FIELDS_OF_COMMIT = 6
+
+
+@dataclass(frozen=True)
+class Image:
+    """What runs: the tag and the digest of an image."""
+
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit of the main branch.
+
+    Attributes:
+        when: When it reached the branch.
+        message: Its own, or that of the commits that it merged.
+    """
+
+    id: str
+    when: datetime
+    author: str
+    message: str
+
+    @property
+    def subject(self) -> str:
+        """The first line."""
+        return self.message.split("\n", 1)[0]
+
+    @cached_property
+    def trailers(self) -> Trailers:
+        """What the scripts wrote below the subject."""
+        return commits.trailers_of(self.message)
+
+    @property
+    def kind(self) -> str:
+        """Kind of the message; `change` when no script wrote it."""
+        return commits.kind_of(self.message) or "change"
+
+    @property
+    def by(self) -> str:
+        """Who did it."""
+        names = [name for role in ("Deployed-by", "Pinned-by", "Unpinned-by") for name in self.trailers.get(role, [])]
+        return ", ".join(dict.fromkeys(names)) or self.author
+
+
+@dataclass(frozen=True)
+class Change:
+    """A service that got another image in an environment, its first, or none any more."""
+
+    commit: Commit
+    service: str
+    environment: str
+    before: Image | None
+    after: Image | None
+
+
+Place = tuple[str, str]
+
+
+def complete(tree: Path, remote: str) -> None:
+    """Fetch what a shallow clone lacks: without the whole history nothing is known of times and earlier versions."""
+    if git.is_shallow(tree):
+        git.git(tree, "fetch", "--quiet", "--no-tags", "--unshallow", remote)
+
+
+def changes(root: Path, paths: Iterable[Path] = (umbrella.RELEASES,), revision: str = "HEAD") -> list[Change]:
+    """Return every change, oldest first.
+
+    Args:
+        paths: Where to look; the folders or files of registry/releases/ that are of interest.
+    """
+    state: dict[Place, Image] = {}
+    found = []
+    for commit, patch in _commits(root, revision, [path.as_posix() for path in paths]):
+        for (service, environment), fields in _edits(patch):
+            before = state.pop((service, environment), None)
+            after = None
+            if fields is not None:
+                known = {"tag": before.version, "digest": before.digest} if before else {}
+                image = {**known, **fields}
+                if image.keys() != {"tag", "digest"}:
+                    continue
+                after = state[service, environment] = Image(image["tag"], image["digest"])
+            if before != after:
+                found.append(Change(commit, service, environment, before, after))
+    return found
+
+
+def since(changes: Iterable[Change]) -> dict[Place, Change]:
+    """Return by which change each service got what it runs in each environment."""
+    latest: dict[Place, Change] = {}
+    for change in changes:
+        latest[change.service, change.environment] = change
+    return {place: change for place, change in latest.items() if change.after}
 
 
 def registry_at(root: Path, commit: str, name: str | None = None) -> Services:
@@ -25,3 +131,66 @@ def registry_at(root: Path, commit: str, name: str | None = None) -> Services:
         return registry.parse(f"{text}\n")
     except CommandError as error:
         raise CommandError(f"{name or commit}: {error}") from error
+
+
+def _commits(root: Path, revision: str, paths: list[str]) -> Iterator[tuple[Commit, str]]:
+    """Yield the commits of the branch that touch `paths`, oldest first, each with its patch."""
+    form = "%x00%H%x00%P%x00%cI%x00%an%x00%B%x00"
+    # People's settings of git must not change what is read below.
+    plain = ["--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/"]
+    branch = ["--first-parent", "--diff-merges=first-parent", "--reverse"]
+    log = git.git(root, "log", *branch, *plain, "--patch", "--unified=0", f"--format={form}", revision, "--", *paths)
+    parts = log.split("\0")[1:]
+    merged = _Merged(root, revision)
+    for start in range(0, len(parts), _FIELDS_OF_COMMIT):
+        identity, parents, when, author, message, patch = parts[start : start + _FIELDS_OF_COMMIT]
+        if " " in parents and commits.kind_of(message) is None:
+            message = merged.message(parents.split(" ")[1]) or message
+        yield Commit(identity, registry.moment(when), author, message.strip()), patch
+
+
+class _Merged:
+    """Messages of the commits that merges brought to the branch, which only a repository with such merges needs."""
+
+    def __init__(self, root: Path, revision: str) -> None:
+        self._root = root
+        self._revision = revision
+
+    @cached_property
+    def _all(self) -> dict[str, tuple[list[str], str]]:
+        parts = git.git(self._root, "log", "--format=%x00%H%x00%P%x00%B", self._revision).split("\0")[1:]
+        return {parts[at]: (parts[at + 1].split(), parts[at + 2]) for at in range(0, len(parts), 3)}
+
+    @cached_property
+    def _branch(self) -> set[str]:
+        return set(git.git(self._root, "log", "--first-parent", "--format=%H", self._revision).split())
+
+    def message(self, merged: str) -> str | None:
+        """Return the newest message of a script that a merge brought, if there is one."""
+        queue = [merged]
+        while queue:
+            commit = queue.pop(0)
+            if commit in self._branch or commit not in self._all:
+                continue
+            parents, message = self._all[commit]
+            if commits.kind_of(message):
+                return message
+            queue += parents
+        return None
+
+
+def _edits(patch: str) -> Iterator[tuple[Place, dict[str, str] | None]]:
+    """Yield what a patch writes into the file of each release, or None where it removes the file."""
+    place: Place | None = None
+    fields: dict[str, str] | None = {}
+    for line in patch.split("\n"):
+        if match := _FILE.fullmatch(line):
+            if place:
+                yield place, fields
+            place, fields = (match[2], match[1]), {}
+        elif line.startswith("deleted file"):
+            fields = None
+        elif fields is not None and (match := _FIELD.fullmatch(line)):
+            fields[match[1]] = json.loads(match[2])
+    if place:
+        yield place, fields

@@ -74,8 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, proposes: str | None = Non
     Args:
         proposes: First part of the branch that --propose writes, for a command that has this option.
     """
+    parser.add_argument("--dry-run", action="store_true", help="write nothing; print what would be done")
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--dry-run", action="store_true", help="write nothing; print what would be done")
     group.add_argument("--push", action="store_true", help="commit on top of the newest main branch and push")
     if proposes:
         parser.set_defaults(proposes=proposes)
@@ -112,6 +112,11 @@ def one_line(option: str, text: str) -> str:
     return text
 
 
+def failure_of(verdicts: list[Verdict]) -> str | None:
+    """Return what is wrong when services were named that are not there."""
+    return "; ".join(verdict.text for verdict in verdicts if verdict.status == "unknown") or None
+
+
 def refuse_push(environment: Environment, args: argparse.Namespace) -> None:
     """Refuse to push to an environment that takes releases by pull request."""
     if args.push and environment.deploy != "automatic":
@@ -135,15 +140,22 @@ def write(root: Path, args: argparse.Namespace, environment: str, by: str, edit:
             return None
         return git.commit(tree, str(message), umbrella.write(tree, files), by)
 
-    if args.push:
-        made, outcome = git.land(root, args.remote, args.branch, commit), "pushed"
+    made: str | None = None
+    if args.dry_run:
+        if args.push or proposal:
+            git.preview(root, args.remote, args.branch, proposal, commit)
+        else:
+            commit(root)
+        outcome = "dry-run" if written[0].message else "nothing"
+    elif args.push:
+        made = git.land(root, args.remote, args.branch, commit)
+        outcome = "pushed" if made else "nothing"
     elif proposal:
         made, outcome = git.propose(root, args.remote, args.branch, proposal, commit)
     else:
-        made, outcome = commit(root), "committed"
+        made = commit(root)
+        outcome = "committed" if made else "nothing"
     (result,) = written
-    if made is None and outcome != "withdrawn":
-        outcome = "dry-run" if result.message else "nothing"
     where = proposal or (args.branch if args.push else None)
     _report(result, environment, outcome, made, where, as_json=args.json)
     if result.draft.failure:
@@ -159,6 +171,7 @@ class _Written:
     verdicts: list[Verdict]
     message: Message | None
     files: umbrella.Files
+    moves: list[Build]
 
 
 def _apply(tree: Path, environment: str, by: str, edit: Edit, proposal: str | None, tip: str | None) -> _Written:
@@ -174,17 +187,19 @@ def _apply(tree: Path, environment: str, by: str, edit: Edit, proposal: str | No
             verdicts.append(replace(verdict, text=f"{verdict.service} {verdict.version} waits in {proposal} already"))
         else:
             verdicts.append(verdict)
+    changed = {
+        service: entries[environment]
+        for service, entries in sorted(draft.services.items())
+        if environment in entries and entries[environment] != before.get(service, {}).get(environment)
+    }
     people, trailers = {by}, list(draft.trailers)
     if proposal:
-        people = {
-            entries[environment]["deployed_by"]
-            for service, entries in draft.services.items()
-            if entries.get(environment) != before.get(service, {}).get(environment)
-        }
+        people = {entry["deployed_by"] for entry in changed.values()}
         trailers.append(("Proposal", proposal))
     message = commits.compose(draft.kind, environment, before, draft.services, sorted(people), trailers)
     files = umbrella.files(settings, draft.services) | {registry.PATH: registry.dump(draft.services)}
-    return _Written(draft, verdicts, message, files)
+    moves = [entering.build_of(service, entry) for service, entry in changed.items()]
+    return _Written(draft, verdicts, message, files, moves)
 
 
 def _waiting(tree: Path, environment: str, proposal: str, tip: str | None) -> list[Waiting]:
@@ -232,6 +247,7 @@ def _report(
             "outcome": outcome,
             "commit": made,
             "branch": where,
+            "moves": result.moves,
             "title": result.message.subject if result.message else None,
             "body": result.message.body if result.message else None,
             "results": [asdict(verdict) for verdict in result.verdicts],
