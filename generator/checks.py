@@ -58,7 +58,6 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _unique("teams", draft.teams, "team")
     yield from _unique("services", draft.services, "service")
     yield from _reserved(draft)
-    yield from _collisions(draft)
     yield from _repositories(draft)
     yield from _image_registry(draft)
     yield from _branches(draft)
@@ -102,43 +101,12 @@ def _reserved(draft: Draft) -> Iterator[Fault]:
                 ("environments", index, "name"),
                 f"`{environment.name}` is reserved: a part of the generated repositories has that name; choose another",
             )
-
-
-def _collisions(draft: Draft) -> Iterator[Fault]:
-    """Yield names that are put together alike from different parts: `dev-eu` and `orders`, `dev` and `eu-orders`."""
-    if draft.platform is None:
-        return
-    if names.RESERVED_PLATFORMS.fullmatch(draft.platform.name):
+    if draft.platform and names.RESERVED_PLATFORMS.fullmatch(draft.platform.name):
         yield Fault(
             ("platform", "name"),
             f"namespaces that begin with `kube-` belong to Kubernetes; the platform may not be called "
             f"`{draft.platform.name}`",
         )
-    told: set[Path_] = set()
-    for kind, forms in names.SIDE_BY_SIDE.items():
-        made: dict[str, str] = {}
-        for form in forms:
-            for path, parts in _parts_of(form, draft):
-                name = form.format(platform=draft.platform.name, **parts)
-                maker = " in ".join(f"`{part}`" for part in parts.values()) or "the platform"
-                first = made.setdefault(name, maker)
-                # A name that is there twice is told as such.
-                if first != maker and path not in told:
-                    told.add(path)
-                    yield Fault(path, f"{first} and {maker} would both make the {kind} `{name}`; rename one")
-
-
-def _parts_of(form: str, draft: Draft) -> Iterator[tuple[Path_, dict[str, str]]]:
-    """Yield what a form of names is filled with, and the part of the spec to blame for the result."""
-    if "{service}" in form:
-        for number, service in draft.services.items():
-            for environment in draft.environments.values():
-                yield ("services", number, "name"), {"service": service.name, "environment": environment.name}
-    elif "{environment}" in form:
-        for index, environment in draft.environments.items():
-            yield ("environments", index, "name"), {"environment": environment.name}
-    else:
-        yield ("platform", "name"), {}
 
 
 def _repositories(draft: Draft) -> Iterator[Fault]:
@@ -252,10 +220,9 @@ def _lengths(draft: Draft) -> Iterator[Fault]:
                 f"shorten it by {excess}",
             )
 
-    longest = max((part.name for part in draft.environments.values()), key=len, default="")
     for index, service in draft.services.items():
         path: Path_ = ("services", index, "name")
-        yield from too_long(path, names.DERIVED_OF_SERVICE, service=service.name, environment=longest)
+        yield from too_long(path, names.DERIVED_OF_SERVICE, service=service.name)
     if draft.platform is None:
         return
     for index, environment in draft.environments.items():

@@ -74,9 +74,11 @@ _DEVICES = frozenset(
 RESERVED_SERVICES = frozenset(
     {
         "app-push",  # the receiver's workflow
+        "addons",  # Argo CD's Application of a cluster's add-ons
         "base",  # the library chart
         "default",  # the ServiceAccount that Kubernetes makes in each namespace
         "default-deny",  # the network policy of each namespace
+        "environment",  # Argo CD's Application of an environment's namespace
         "global",  # Helm's own key of an umbrella's values
         "library",
         "localhost",  # what calls it by this name reaches itself
@@ -143,15 +145,8 @@ DERIVED_OF_SERVICE = (
     DerivedName("Service of a blue-green preview", "{service}-preview", MAX_LABEL),
     # A pod's name is cut by Kubernetes, but a ReplicaSet's hash of 10 characters becomes part of a label's value.
     DerivedName("ReplicaSet", "{service}-0123456789", MAX_LABEL),
-    DerivedName("Argo CD Application", "{environment}-{service}", MAX_LABEL),
 )
 DERIVED_OF_ENVIRONMENT = (DerivedName("namespace", "{platform}-{environment}", MAX_LABEL),)
-
-# Names that two different parts of a spec could make alike, by kind of object: they lie side by side in Argo CD.
-SIDE_BY_SIDE = {
-    "Argo CD Application": ("{platform}", "{environment}-platform", "{environment}-{service}"),
-    "Argo CD ApplicationSet": ("{platform}-{environment}", "{platform}-{environment}-namespace"),
-}
 
 
 def is_branch(name: str) -> bool:

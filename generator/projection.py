@@ -109,6 +109,7 @@ def _cd(spec: Spec) -> Answers:
         "platform": {"appRepo": spec.platform.github.app_repo, "imageRegistry": resolve.image_registry(spec)},
         "environments": [
             {key: value for key, value in asdict(environment).items() if key != "branch"}
+            | {"syncWindows": [_sync_window(window) for window in environment.windows]}
             for environment in resolve.environments(spec)
         ],
         "defaults": {"port": spec.defaults.port, "rollout": spec.defaults.rollout, **_sizing(defaults)},
@@ -124,6 +125,17 @@ def _cd(spec: Spec) -> Answers:
             }
             for service in _services(spec)
         ],
+    }
+
+
+def _sync_window(window: Answers) -> Answers:
+    """Return a window in the form of Argo CD: when it opens as cron has it, and for how long it is open."""
+    (hour, minute), (end_hour, end_minute) = (map(int, window[side].split(":")) for side in ("from", "to"))
+    length = (end_hour - hour) * 60 + end_minute - minute
+    return {
+        "schedule": f"{minute} {hour} * * {','.join(window['days'])}",
+        "duration": f"{length // 60}h{length % 60}m",
+        "timezone": window["timezone"],
     }
 
 

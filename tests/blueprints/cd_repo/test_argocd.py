@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,20 @@ from tests.blueprints.cd_repo.support import (
 from tests.platform import Platform, answers_of
 from tests.tools import run, tool
 
-CLUSTER: dict[str, Any] = {
-    "name": "cluster-1",
-    "nameNormalized": "cluster-1",
-    "server": "https://cluster-1.example",
-    "project": "",
-    "metadata": {"labels": {"acme/region": "eu-central-1"}, "annotations": {}},
-}
+
+
+def cluster(name: str, **labels: str) -> dict[str, Any]:
+    """Return what the cluster generator yields for a cluster with these labels."""
+    return {
+        "name": name,
+        "nameNormalized": re.sub("[^a-z0-9.-]", "-", name.lower()),
+        "server": f"https://{name}.example",
+        "project": "",
+        "metadata": {"labels": {f"acme/{key}": value for key, value in labels.items()}, "annotations": {}},
+    }
+
+
+CLUSTER = cluster("cluster-1", region="eu-central-1")
 # The only use of a parameter that is more than its value: a label that a cluster need not have.
 LABEL = r'index \.(metadata)\.labels "[a-z0-9/-]+" \| default "none"'
 
@@ -54,16 +62,18 @@ def expand(template: Object, parameters: list[dict[str, Any]], folder: Path) -> 
     return objects(run(tool("helm"), "template", folder, f"--values={folder / 'values.json'}").stdout)
 
 
-def parameters_of(repository: Path, generators: list[Object]) -> list[dict[str, Any]]:
-    """Return what the generators of an ApplicationSet yield for this repository and one cluster."""
+def parameters_of(
+    repository: Path, generators: list[Object], clusters: tuple[dict[str, Any], ...] = (CLUSTER,)
+) -> list[dict[str, Any]]:
+    """Return what the generators of an ApplicationSet yield for this repository and these clusters."""
     (generator,) = generators
     if "clusters" in generator:
-        return [CLUSTER]
-    git, clusters = generator["matrix"]["generators"]
-    assert list(clusters) == ["clusters"]
+        return list(clusters)
+    git, selected = generator["matrix"]["generators"]
+    assert list(selected) == ["clusters"]
     (files,) = git["git"]["files"]
     assert set(load(repository / "registry/releases/dev/orders.yaml")) & set(CLUSTER) == set()
-    return [load(file) | CLUSTER for file in sorted(repository.glob(files["path"]))]
+    return [load(file) | one for file in sorted(repository.glob(files["path"])) for one in clusters]
 
 
 @cache
@@ -82,28 +92,50 @@ def allows(project: Object, item: Object) -> bool:
     return known and item["metadata"]["namespace"] in namespaces
 
 
-@pytest.fixture(scope="session")
-def applications(released_example: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Object]:
-    """The Applications that Argo CD would make, by name."""
-    made = {}
-    for number, file in enumerate(sorted(released_example.glob("argocd/environments/*/*.yaml"))):
+def applications_of(repository: Path, folder: Path, *clusters: dict[str, Any]) -> dict[str, Object]:
+    """Return the Applications that Argo CD would make where each environment is in all these clusters, by name."""
+    made: dict[str, Object] = {}
+    for number, file in enumerate(sorted(repository.glob("argocd/environments/*/*.yaml"))):
         document = load(file)
         if document["kind"] == "ApplicationSet":
             spec = document["spec"]
-            folder = tmp_path_factory.mktemp("expand") / str(number)
-            for application in expand(spec["template"], parameters_of(released_example, spec["generators"]), folder):
+            parameters = parameters_of(repository, spec["generators"], clusters)
+            for application in expand(spec["template"], parameters, folder / str(number)):
                 assert application["metadata"]["name"] not in made
                 made[application["metadata"]["name"]] = application
     return made
 
 
+@pytest.fixture(scope="session")
+def applications(released_example: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Object]:
+    """The Applications that Argo CD would make for one cluster, by name."""
+    return applications_of(released_example, tmp_path_factory.mktemp("expand"), CLUSTER)
+
+
 def test_each_release_becomes_one_application(released_example: Path, applications: dict[str, Object]) -> None:
     expected = {
-        f"{environment['name']}-{part}"
+        f"{part}.{environment['name']}.cluster-1"
         for environment in environments_of(released_example)
-        for part in ("platform", *services_of(released_example))
+        for part in ("environment", *services_of(released_example))
     }
     assert set(applications) == expected
+
+
+def test_each_cluster_of_an_environment_has_applications_of_its_own(released_example: Path, tmp_path: Path) -> None:
+    clusters = (cluster("eu", region="eu-central-1"), cluster("US_1", region="us-east-1"))
+    made = applications_of(released_example, tmp_path, *clusters)
+    parts = len(services_of(released_example)) + 1
+    assert len(made) == 2 * parts * len(environments_of(released_example))
+    eu, us = (made[f"orders.prod.{name}"] for name in ("eu", "us-1"))
+    assert [one["spec"]["destination"]["name"] for one in (eu, us)] == ["eu", "US_1"]
+    assert [one["spec"]["source"]["helm"]["valueFiles"][2] for one in (eu, us)] == [
+        "/environments/prod/regions/eu-central-1.yaml",
+        "/environments/prod/regions/us-east-1.yaml",
+    ]
+    for application in made.values():
+        # Names of Kubernetes, and none that Argo CD would have to change.
+        assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", application["metadata"]["name"])
+        assert set(application["spec"]["destination"]) == {"name", "namespace"}
 
 
 def test_an_application_renders_what_the_scripts_render(
@@ -112,7 +144,7 @@ def test_an_application_renders_what_the_scripts_render(
     for environment in environments_of(released_example):
         seen: dict[str, Object] = {}
         for service in services_of(released_example):
-            spec = applications[f"{environment['name']}-{service}"]["spec"]
+            spec = applications[f"{service}.{environment['name']}.cluster-1"]["spec"]
             helm = spec["source"]["helm"]
             present = [name for name in helm["valueFiles"] if (released_example / name.lstrip("/")).is_file()]
             assert helm["ignoreMissingValueFiles"] is True
@@ -127,7 +159,7 @@ def test_an_application_renders_what_the_scripts_render(
 
 
 def test_values_are_read_in_the_documented_order(applications: dict[str, Object]) -> None:
-    assert applications["prod-orders"]["spec"]["source"]["helm"]["valueFiles"] == [
+    assert applications["orders.prod.cluster-1"]["spec"]["source"]["helm"]["valueFiles"] == [
         "/environments/prod/values.yaml",
         "/environments/prod/custom.yaml",
         "/environments/prod/regions/eu-central-1.yaml",
@@ -155,7 +187,7 @@ def test_a_sync_leaves_the_live_version_of_a_blue_green_service_where_it_is(
 
 def test_a_cluster_without_a_region_has_no_file_of_one(released_example: Path, tmp_path: Path) -> None:
     template = load(released_example / "argocd/environments/prod/services.yaml")["spec"]["template"]
-    here = CLUSTER | {"metadata": {"labels": {}}}
+    here = cluster("cluster-1")
     (made,) = expand(template, [load(released_example / "registry/releases/prod/orders.yaml") | here], tmp_path / "one")
     assert made["spec"]["source"]["helm"]["valueFiles"][2] == "/environments/prod/regions/none.yaml"
 
@@ -163,7 +195,7 @@ def test_a_cluster_without_a_region_has_no_file_of_one(released_example: Path, t
 def test_manifests_are_made_anew_only_when_they_can_differ(
     released_example: Path, applications: dict[str, Object]
 ) -> None:
-    application = applications["prod-orders"]
+    application = applications["orders.prod.cluster-1"]
     paths = application["metadata"]["annotations"]["argocd.argoproj.io/manifest-generate-paths"].split(";")
     assert all((released_example / path.lstrip("/")).exists() for path in paths)
     folder = application["spec"]["source"]["path"]
@@ -172,7 +204,7 @@ def test_manifests_are_made_anew_only_when_they_can_differ(
 
 
 def test_the_namespace_comes_from_its_file(released_example: Path, applications: dict[str, Object]) -> None:
-    source = applications["dev-platform"]["spec"]["source"]
+    source = applications["environment.dev.cluster-1"]["spec"]["source"]
     file = released_example / source["path"] / source["directory"]["include"]
     assert [item["kind"] for item in objects(file.read_text())] == ["Namespace", "NetworkPolicy"]
 
@@ -183,7 +215,7 @@ def test_a_release_makes_an_application(cd: Path, tmp_path: Path) -> None:
     assert list(cd.glob(pattern)) == []
     release(cd, "dev", [build("orders")])
     (made,) = expand(spec["template"], [load(file) | CLUSTER for file in cd.glob(pattern)], tmp_path / "expand")
-    assert made["metadata"]["name"] == "dev-orders"
+    assert made["metadata"]["name"] == "orders.dev.cluster-1"
 
 
 def test_projects_allow_what_is_rendered_and_nothing_else(released: Path) -> None:
@@ -226,9 +258,34 @@ def test_environments_select_clusters_by_their_label(platform: Platform) -> None
     for environment in answers["environments"]:
         folder = platform.cd / "argocd/environments" / environment["name"]
         label = {f"{answers['platform']['name']}/cluster": environment["cluster"]}
-        services, namespace = load(folder / "services.yaml")["spec"], load(folder / "namespace.yaml")["spec"]
+        services, namespace = load(folder / "services.yaml")["spec"], load(folder / "environment.yaml")["spec"]
         assert services["generators"][0]["matrix"]["generators"][1]["clusters"]["selector"]["matchLabels"] == label
         assert namespace["generators"][0]["clusters"]["selector"]["matchLabels"] == label
         for spec in (services, namespace):
             # A project that is written out lets Argo CD check where commits come from.
             assert spec["template"]["spec"]["project"] == f"{answers['platform']['name']}-{environment['name']}"
+
+
+def test_argo_cd_changes_nothing_by_itself_outside_the_windows_of_an_environment(
+    rendered: Callable[[str], Platform],
+) -> None:
+    folder = rendered("five-environments").cd / "argocd/environments"
+    assert load(folder / "live/project.yaml")["spec"]["syncWindows"] == [
+        {
+            "kind": "allow",
+            "schedule": "0 9 * * mon,tue,wed,thu,fri",
+            "duration": "8h0m",
+            "timeZone": "Europe/Berlin",
+            "applications": ["*"],
+            "manualSync": True,
+        },
+        {
+            "kind": "allow",
+            "schedule": "0 22 * * sat",
+            "duration": "2h0m",
+            "timeZone": "UTC",
+            "applications": ["*"],
+            "manualSync": True,
+        },
+    ]
+    assert "syncWindows" not in load(folder / "uat/project.yaml")["spec"]
