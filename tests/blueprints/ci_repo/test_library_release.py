@@ -140,6 +140,24 @@ def test_without_cosign_nothing_is_published(publish: Publisher) -> None:
     assert "cosign is not on PATH" in publish(code=1)
 
 
+def test_cd_repo_compares_its_copy_with_what_was_published(
+    publish: Publisher, example: Platform, tmp_path: Path
+) -> None:
+    cd = copy_of(example.cd, tmp_path)
+    point_to(cd, f"{publish.registry}/acme")
+
+    def verify(code: int) -> str:
+        result = run(cd / "scripts/vendor", "--verify-published", env=publish.env, check=False)
+        assert result.returncode == code, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    assert f"{publish.registry}/acme/charts/base:{VERSION}: not found" in verify(1)
+    digest = digest_of(publish())
+    assert verify(0) == f"{publish.registry}/acme/charts/base@{digest} is version {VERSION}\n"
+    change(cd / f"library/base-{VERSION}/templates/_pod.yaml", "runAsNonRoot: true", "runAsNonRoot: false")
+    assert f"is not library/base-{VERSION}; they differ in base/templates/_pod.yaml" in verify(1)
+
+
 @dataclass
 class Proposer:
     """A ci-repo, the cd-repo that it proposes its library to, and the pull requests there."""
@@ -262,6 +280,15 @@ def test_a_newer_version_takes_the_place_of_an_older_proposal(propose: Proposer)
     ]
     assert propose.pulls[0]["comment"] == "Library chart 7.1.0 takes its place."
     assert "- Raise it again\n- Give pods a second more in 7.0.0\n" in propose.pulls[1]["body"]
+
+
+def test_a_proposal_that_cd_repo_has_by_another_way_is_closed(propose: Proposer) -> None:
+    release_library(propose.ci, "7.0.0")
+    propose()
+    # As `triptych apply` does, which brings the library along.
+    run("git", "branch", "--force", "main", "library/base-7.0.0", cwd=propose.cd)
+    assert "7.0.0 is no news" in propose()
+    assert propose.pulls[0]["comment"] == "The library chart 7.0.0 of main takes its place."
 
 
 def test_the_charts_changelog_says_what_changed(propose: Proposer) -> None:

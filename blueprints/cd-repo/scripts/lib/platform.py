@@ -39,9 +39,14 @@ class Environment:
 
 @dataclass(frozen=True)
 class Platform:
-    """The platform; its environments are in promotion order."""
+    """The platform; its environments are in promotion order.
+
+    Attributes:
+        image_registry: Where images are, and the library chart below charts/.
+    """
 
     name: str
+    image_registry: str
     environments: tuple[Environment, ...]
 
     def environment(self, name: str) -> Environment:
@@ -58,7 +63,8 @@ def load(root: Path) -> Platform:
     path = root / CONFIG
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Platform(data["name"], tuple(_environment(entry) for entry in data["environments"]))
+        environments = tuple(_environment(entry) for entry in data["environments"])
+        return Platform(data["name"], data["imageRegistry"], environments)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{path} is not what it should be: {error!r}") from error
 
