@@ -135,6 +135,12 @@ def _image_registry(draft: Draft) -> Iterator[Fault]:
         message = f"{registry} keeps images below an account; write `{registry}/<account>`"
     elif (depth := names.ACCOUNTS.get(registry)) and len(folders) > depth:
         message = f"{registry} has no folders below an account; write `{registry}/{folders[0]}`"
+    elif registry in names.DOCKER_HUB:
+        message = f"{registry} is Docker Hub; write `{'/'.join(['docker.io', *folders[:1]])}`"
+    elif registry.endswith("-docker.pkg.dev") and len(folders) < 2:
+        message = f"{registry} keeps images below a project and a repository; write `{registry}/<project>/<repository>`"
+    elif registry == "public.ecr.aws":
+        message = "pipelines cannot log in to Amazon's public registry; write `<id>.dkr.ecr.<region>.amazonaws.com`"
     if message:
         yield Fault(("platform", "imageRegistry"), message)
 

@@ -74,7 +74,7 @@ class Runners(Model):
     """Where pipelines run."""
 
     kind: Literal["github-hosted", "self-hosted"] = "github-hosted"
-    """GitHub's own machines, or an actions-runner-controller scale set of yours."""
+    """GitHub's own machines, or an actions-runner-controller scale set of yours, whose runners take one job each."""
     label: Annotated[str, Field(pattern=names.RUNNER_LABEL, max_length=100)] | None = None
     """Label of `runs-on`. Default: ubuntu-24.04, or `<platform>-runners` for self-hosted runners."""
 
@@ -93,7 +93,11 @@ class Platform(Model):
     image_registry: (
         Annotated[str, Field(pattern=names.IMAGE_REGISTRY, max_length=200, examples=["ghcr.io/acme"])] | None
     ) = None
-    """Where images are pushed: `<imageRegistry>/<service>`. Default: ghcr.io/<organization>."""
+    """Where images are pushed: `<imageRegistry>/<service>`. Default: ghcr.io/<organization>, with the job's own token.
+
+    Any other takes an account from the settings of ci-repo; its README says what that is for Docker Hub, ECR, Artifact
+    Registry, ACR, and the rest.
+    """
     runners: Runners = Runners()
     """Where pipelines run."""
     team: Label | None = None

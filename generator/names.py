@@ -113,6 +113,8 @@ VARIABLES_OF_KUBERNETES = "KUBERNETES_"
 
 # Registries that keep images below an account, and how deep a name may go there; None for as deep as one likes.
 ACCOUNTS = {"docker.io": 1, "ghcr.io": None}
+# Other names of Docker Hub; tools look up a login by the one above.
+DOCKER_HUB = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com"})
 
 _UNITS = {
     "": Decimal(1),

@@ -13,9 +13,9 @@ first. The build context is the root of app-repo. The same commit gives the same
   --service NAME     the service to build
   --source DIR       a clone of app-repo
   --output DIR       where the OCI layout is written; it must not exist
-  --cache REFERENCE  read and write the layer cache at this image reference (docker only)
+  --cache REFERENCE  read and write the layer cache at this image reference (docker only; none where it is empty)
   --builder NAME     docker or buildah (default: docker where its daemon answers, otherwise buildah)
-  --print-builder    print which of the two would be used, and stop
+  --print-builder    print which of the two would be used, set the step's output `builder`, and stop
   --dry-run          print the commands instead of running them
 
 The Dockerfile gets the build arguments VERSION (see image-version.sh) and REVISION (the commit).
@@ -49,7 +49,8 @@ find_builder() {
 build_with_docker() {
   local cache_options=()
   if [ -n "$cache" ]; then
-    cache_options=(--cache-from "type=registry,ref=$cache" --cache-to "type=registry,ref=$cache,mode=max")
+    # Amazon's registry takes a cache only in the form of an image; the others take that as well.
+    cache_options=(--cache-from "type=registry,ref=$cache" --cache-to "type=registry,ref=$cache,mode=max,image-manifest=true")
   fi
   # Provenance and SBOM are attested after signing; attached here they would turn the image into an index.
   run docker buildx build "${options[@]}" "${cache_options[@]}" --provenance=false --sbom=false \
@@ -60,6 +61,17 @@ build_with_buildah() {
   local image="localhost/$service:$version"
   run buildah build --layers --timestamp "$SOURCE_DATE_EPOCH" "${options[@]}" --tag "$image" "$context"
   run buildah push "$image" "oci:$output"
+  # The layout is the result. Layers stay as a cache; images would pile up on a machine that lives on.
+  run buildah rmi "$image"
+}
+
+print_builder() {
+  local found
+  found="$(find_builder)"
+  echo "$found"
+  if [ -n "${GITHUB_OUTPUT:-}" ]; then
+    echo "builder=$found" >>"$GITHUB_OUTPUT"
+  fi
 }
 
 service=''
@@ -73,9 +85,9 @@ while [ $# -gt 0 ]; do
     --service) service="${2:?--service needs a value}"; shift 2 ;;
     --source) context="${2:?--source needs a value}"; shift 2 ;;
     --output) output="${2:?--output needs a value}"; shift 2 ;;
-    --cache) cache="${2:?--cache needs a value}"; shift 2 ;;
+    --cache) cache="${2?--cache needs a value}"; shift 2 ;;
     --builder) builder="${2:?--builder needs a value}"; shift 2 ;;
-    --print-builder) find_builder; exit 0 ;;
+    --print-builder) print_builder; exit 0 ;;
     --dry-run) dry_run=true; shift ;;
     --help) usage; exit 0 ;;
     *) fail "unknown argument $1 (see --help)" ;;

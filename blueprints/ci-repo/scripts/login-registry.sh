@@ -7,13 +7,55 @@ usage() {
 Usage: login-registry.sh
 
 Log in to the image registry of config/platform.json with REGISTRY_USERNAME and REGISTRY_PASSWORD of the environment.
-The login is written to Docker's configuration, which docker, buildah, skopeo, syft and cosign all read.
+README.md says what they are for each kind of registry; for Amazon's they are an access key, which the program `aws`
+exchanges for a password of twelve hours.
+
+The login is written to Docker's configuration, which docker, buildah, skopeo and cosign all read. In a workflow that is
+a folder of the job's own, so that no login stays on a runner and no two jobs share one; on a laptop it is the user's.
 HELP
 }
 
 fail() {
   echo "login-registry.sh: $1" >&2
   exit 1
+}
+
+# The folder of Docker's configuration.
+choose_folder() {
+  if [ -z "${GITHUB_ENV:-}" ]; then
+    echo "${DOCKER_CONFIG:-$HOME/.docker}"
+    return
+  fi
+  local folder="${RUNNER_TEMP:?}/docker"
+  mkdir -p "$folder"
+  chmod 700 "$folder"
+  # Where a user installed buildx.
+  [ ! -d "$HOME/.docker/cli-plugins" ] || ln -sfn "$HOME/.docker/cli-plugins" "$folder/cli-plugins"
+  printf '%s\n' "DOCKER_CONFIG=$folder" "REGISTRY_AUTH_FILE=$folder/config.json" >>"$GITHUB_ENV"
+  echo "$folder"
+}
+
+# Print the password for $host.
+find_password() {
+  if [[ "$host" =~ ^[0-9]{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$ ]]; then
+    command -v aws >/dev/null || fail "aws is not on PATH: $host takes no other login"
+    AWS_ACCESS_KEY_ID="$REGISTRY_USERNAME" AWS_SECRET_ACCESS_KEY="$REGISTRY_PASSWORD" \
+      aws ecr get-login-password --region "${BASH_REMATCH[2]}"
+  else
+    printf '%s' "$REGISTRY_PASSWORD"
+  fi
+}
+
+# Cosign and docker know Docker Hub by this name alone, skopeo by both (sigstore/cosign#3301).
+name_docker_hub() {
+  python3 - "$1" <<'PYTHON'
+import json, sys
+with open(sys.argv[1], encoding="utf-8") as file:
+    config = json.load(file)
+config["auths"]["https://index.docker.io/v1/"] = config["auths"]["docker.io"]
+with open(sys.argv[1], "w", encoding="utf-8") as file:
+    json.dump(config, file, indent=2)
+PYTHON
 }
 
 case "${1:-}" in
@@ -26,7 +68,12 @@ esac
 
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 registry="$("$scripts/config" imageRegistry)"
-folder="${DOCKER_CONFIG:-$HOME/.docker}"
+host="${registry%%/*}"
+username="$REGISTRY_USERNAME"
+[[ "$host" != *.amazonaws.com && "$host" != *.amazonaws.com.cn ]] || username=AWS
+folder="$(choose_folder)"
 mkdir -p "$folder"
-printf '%s' "$REGISTRY_PASSWORD" |
-  skopeo login --authfile "$folder/config.json" --username "$REGISTRY_USERNAME" --password-stdin "${registry%%/*}"
+file="$folder/config.json"
+password="$(find_password)"
+printf '%s' "$password" | skopeo login --authfile "$file" --username "$username" --password-stdin "$host"
+[ "$host" != docker.io ] || name_docker_hub "$file"

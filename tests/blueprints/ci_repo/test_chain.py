@@ -65,6 +65,7 @@ class GitHub:
     source: Path
     ci: Path
     cd: Path
+    registry: str
     env: dict[str, str]
 
     def push(self) -> str:
@@ -78,9 +79,9 @@ class GitHub:
         event = {"action": "app-push", "client_payload": payload}
         return self.act("repository_dispatch", "app-push.yml", event, env)
 
-    def run_by_hand(self, service: str, *, deploy: bool) -> Run:
+    def run_by_hand(self, service: str, *, deploy: bool, branch: str = "main") -> Run:
         # GitHub sends all inputs as text.
-        event = {"inputs": {"ref": "develop", "deploy": str(deploy).lower()}}
+        event = {"ref": f"refs/heads/{branch}", "inputs": {"ref": "develop", "deploy": str(deploy).lower()}}
         return self.act("workflow_dispatch", f"{service}-pipeline.yml", event, {})
 
     def act(self, name: str, workflow: str, event: Any, env: dict[str, str]) -> Run:
@@ -108,6 +109,12 @@ class GitHub:
     def commits(self) -> list[str]:
         """The subjects of cd-repo's commits, newest first, without the one that created it."""
         return run("git", "log", "--format=%s", "main", cwd=self.cd).stdout.splitlines()[:-1]
+
+    def tags(self, service: str) -> list[str]:
+        """Return the tags of a service's image in the registry."""
+        image = f"docker://{self.registry}/acme/{service}"
+        found = run("skopeo", "list-tags", image, env=self.env, check=False)
+        return sorted(json.loads(found.stdout)["Tags"]) if found.returncode == 0 else []
 
     def digest(self, service: str) -> str:
         """Return the digest that cd-repo's registry has for a service in dev."""
@@ -159,7 +166,7 @@ def github(example: Platform, ci: Path, source: Path, tools: Toolbox, machine: M
         "GIT_CONFIG_GLOBAL": str(config),
         **machine.env,
     }
-    return GitHub(server, source, ci, server / "acme" / "cd-repo", env)
+    return GitHub(server, source, ci, server / "acme" / "cd-repo", address, env)
 
 
 LEGS = {service: {f"{service}/{job}" for job in ("Test", "Image", "Sign")} for service in ("catalog", "orders")}
@@ -219,6 +226,21 @@ def test_a_service_is_built_by_hand(github: GitHub) -> None:
     assert deployed.succeeded, deployed.output
     assert deployed.jobs == {"Plan", "Register", *LEGS["orders"]}
     assert len(github.commits()) == 1
+
+
+@pytest.mark.slow
+def test_on_another_branch_of_ci_repo_a_run_is_a_trial(github: GitHub, tools: Toolbox) -> None:
+    github.push()
+    refused = github.run_by_hand("orders", deploy=True, branch="faster-builds")
+    assert not refused.succeeded
+    assert "Clusters trust only what main of this repository signs" in refused.output
+    assert refused.jobs == set()
+    trial = github.run_by_hand("orders", deploy=False, branch="faster-builds")
+    assert trial.succeeded, trial.output
+    assert trial.jobs == {"Plan", "orders/Test", "orders/Image"}
+    assert "nothing is pushed or signed" in trial.output
+    assert [call[0] for call in tools.calls if call[0] in ("cosign", "syft")] == []
+    assert github.tags("orders") == []
 
 
 @pytest.mark.slow

@@ -114,6 +114,32 @@ def test_checkouts_leave_no_credentials(platform: Platform) -> None:
                 assert step["with"]["persist-credentials"] is False, f"{file}: {name}"
 
 
+def test_on_a_runner_that_lives_on_every_job_begins_in_an_empty_folder(platform: Platform, tmp_path: Path) -> None:
+    hosted = answers_of(platform.name, "ci-repo")["platform"]["runsOn"].startswith("ubuntu-")
+    for repository in (platform.app, platform.ci):
+        for file, name, job in jobs(repository):
+            if not any(step.get("uses", "").startswith("actions/checkout@") for step in job.get("steps", [])):
+                continue
+            steps = [step.get("name") for step in job["steps"] if "exit 1" not in step.get("run", "")]
+            emptying = "Begin in an empty folder"
+            assert (emptying in steps) is not hosted, f"{file}: {name}"
+            if hosted:
+                continue
+            assert steps.index(emptying) <= 1, f"{file}: {name}"
+            folder = tmp_path / f"{repository.name}-{file}-{name}"
+            (folder / "ci/.git").mkdir(parents=True)
+            (folder / ".hidden").write_text("left behind")
+            (step,) = [step for step in job["steps"] if step.get("name") == emptying]
+            run("bash", "-e", "-c", step["run"], env={"GITHUB_WORKSPACE": str(folder)})
+            assert list(folder.iterdir()) == []
+
+
+def test_what_a_job_makes_is_in_a_folder_that_the_runner_empties(platform: Platform) -> None:
+    pipeline = (platform.ci / ".github/workflows/shared-pipeline.yml").read_text()
+    assert not re.search(r"(--image|--output|--sbom) (?!\"\$RUNNER_TEMP/)", pipeline)
+    assert "github.workspace" not in pipeline
+
+
 def test_no_running_deployment_is_cancelled(platform: Platform) -> None:
     for file, workflow in workflows(platform.ci).items():
         assert workflow.get("concurrency", {}).get("cancel-in-progress", False) is False, file
