@@ -8,19 +8,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from tests.blueprints.cd_repo.github import SKOPEO, Images, reference
 from tests.blueprints.cd_repo.support import build, release, script
 from tests.blueprints.ci_repo.toolbox import COSIGN, Toolbox
 from tests.platform import Platform
 from tests.tools import run
 
-# Describes the images that a test says there are, by digest.
-SKOPEO = """
-images = json.load(open(os.environ["FAKE_IMAGES"]))
-reference = args[-1].removeprefix("docker://")
-if reference not in images:
-    sys.exit("FATA[0000] Error parsing image name: manifest unknown")
-print(json.dumps({"Digest": reference.partition("@")[2], "Labels": images[reference]}))
-"""
 SIGNER = [
     "--certificate-oidc-issuer=https://token.actions.githubusercontent.com",
     "--certificate-identity=https://github.com/acme/ci-repo/.github/workflows/shared-pipeline.yml@refs/heads/main",
@@ -29,50 +22,26 @@ SIGNER = [
 ]
 
 
-def reference(service: str, number: int = 1) -> str:
-    return f"ghcr.io/acme/{service}@{build(service, number)['digest']}"
-
-
-class Images:
-    """An image registry, and what was signed in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tools = Toolbox(folder / "tools")
-        self.tools.add("cosign", COSIGN)
-        self.tools.add("skopeo", SKOPEO)
-        self.file, self.signatures = folder / "images.json", folder / "signatures"
-        self.labels: dict[str, dict[str, str]] = {}
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {**self.tools.env, "FAKE_IMAGES": str(self.file), "FAKE_COSIGN_STATE": str(self.signatures)}
-
-    def push(
-        self, service: str, number: int = 1, *, what: tuple[str, ...] = ("sign", "attest"), **labels: str
-    ) -> None:
-        """Push a build as the pipeline does; `what` is signed of it, and `labels` are other than they should be."""
-        image = reference(service, number)
-        self.labels[image] = {
-            "org.opencontainers.image.source": labels.get("source", "https://github.com/acme/app-repo"),
-            "org.opencontainers.image.revision": labels.get("revision", build(service, number)["commit"]),
-        }
-        self.file.write_text(json.dumps(self.labels))
-        with self.signatures.open("a") as file:
-            file.writelines(f"{verb} {image}\n" for verb in what)
-
-
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
     return Images(tmp_path)
 
 
 @pytest.fixture
-def verify(cd: Path, images: Images) -> Callable[..., CompletedProcess[str]]:
+def tools(tmp_path: Path) -> Toolbox:
+    tools = Toolbox(tmp_path / "tools")
+    tools.add("cosign", COSIGN)
+    tools.add("skopeo", SKOPEO)
+    return tools
+
+
+@pytest.fixture
+def verify(cd: Path, images: Images, tools: Toolbox) -> Callable[..., CompletedProcess[str]]:
     release(cd, "dev", [build("orders")])
 
     def run_it(*args: str, **env: str) -> CompletedProcess[str]:
         arguments = args or ("--environment=dev",)
-        return script(cd, "verify-releases", *arguments, env={**images.env, **env}, check=False)
+        return script(cd, "verify-releases", *arguments, env={**images.env, **tools.env, **env}, check=False)
 
     return run_it
 
@@ -80,11 +49,11 @@ def verify(cd: Path, images: Images) -> Callable[..., CompletedProcess[str]]:
 Verify = Callable[..., CompletedProcess[str]]
 
 
-def test_what_the_pipeline_made_is_verified(verify: Verify, images: Images) -> None:
+def test_what_the_pipeline_made_is_verified(verify: Verify, images: Images, tools: Toolbox) -> None:
     images.push("orders")
     result = verify()
     assert (result.returncode, result.stdout) == (0, f"verified: orders {build('orders')['version']} in dev\n")
-    assert [call for call in images.tools.calls if call[0] == "cosign"] == [
+    assert [call for call in tools.calls if call[0] == "cosign"] == [
         ["cosign", "verify", *SIGNER, reference("orders")],
         ["cosign", "verify-attestation", *SIGNER, "--type=cyclonedx", reference("orders")],
     ]
@@ -110,27 +79,27 @@ def test_anything_else_is_not(verify: Verify, images: Images, pushed: dict[str, 
 
 def test_an_image_that_is_gone_is_not(verify: Verify, images: Images) -> None:
     images.push("orders")
-    images.file.write_text("{}")
+    (images.folder / "images.json").write_text("{}")
     result = verify()
     assert result.returncode == 1
     assert "skopeo inspect: FATA[0000]" in result.stderr
 
 
 @pytest.mark.parametrize("tool", ["cosign", "skopeo"])
-def test_without_a_tool_nothing_passes(cd: Path, images: Images, tool: str) -> None:
+def test_without_a_tool_nothing_passes(cd: Path, images: Images, tools: Toolbox, tool: str) -> None:
     release(cd, "dev", [build("orders")])
     images.push("orders")
-    (images.tools.folder / "bin" / tool).unlink()
+    (tools.folder / "bin" / tool).unlink()
     # This machine may have it.
-    env = {**images.env, "PATH": str(images.tools.folder / "bin")}
+    env = {**images.env, "PATH": str(tools.folder / "bin")}
     result = run(sys.executable, cd / "scripts/verify-releases", "--environment=dev", env=env, check=False)
     assert result.returncode == 1
     assert f"{tool} not on PATH: nothing is verified, so nothing may pass" in result.stderr
 
 
-def test_a_registry_that_is_away_lets_nothing_pass(verify: Verify, images: Images) -> None:
+def test_a_registry_that_is_away_lets_nothing_pass(verify: Verify, images: Images, tools: Toolbox) -> None:
     images.push("orders")
-    images.tools.add("cosign", 'sys.exit("Error: dial tcp 127.0.0.1:443: connect: connection refused")')
+    tools.add("cosign", 'sys.exit("Error: dial tcp 127.0.0.1:443: connect: connection refused")')
     result = verify()
     assert result.returncode == 1
     assert "connection refused" in result.stderr

@@ -44,6 +44,14 @@ def release_arguments(root: Path, environment: Environment, service: str, region
     return [f"services/{service}", f"--namespace={environment.namespace}", *values]
 
 
+def preview_arguments(root: Path, environment: Environment, service: str, region: str | None = None) -> list[str]:
+    """Return the same; what is not released yet gets an image that does not exist."""
+    arguments = release_arguments(root, environment, service, region)
+    if not (root / umbrella.release_path(environment.name, service)).is_file():
+        arguments += ["--set-string=image.tag=unreleased", f"--set-string=image.digest=sha256:{'0' * 64}"]
+    return arguments
+
+
 def render_service(root: Path, environment: Environment, service: str, region: str | None = None) -> str:
     """Return the manifests of one service."""
     return helm(root, "template", service, *release_arguments(root, environment, service, region))
