@@ -2,12 +2,14 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.blueprints.ci_repo.toolbox import COSIGN, Toolbox
+from tests.blueprints.ci_repo.toolbox import COSIGN, GH, Toolbox
 from tests.platform import Platform, answers_of, copy_of
 from tests.tools import run
 
@@ -140,26 +142,100 @@ def test_the_token_is_in_no_argument_and_no_file(scripts: Path, cd: Path, builds
     assert "eC1hY2Nlc3MtdG9rZW4" not in calls
 
 
+def test_an_older_build_is_left_out_and_the_runs_page_says_so(
+    scripts: Path, cd: Path, builds: Path, tmp_path: Path
+) -> None:
+    notify(scripts, cd, builds)
+    older = {
+        **json.loads(builds.read_text())[0],
+        "committed_at": "2026-11-22T08:15:00Z",
+        "version": "20261122.081500-0",
+    }
+    builds.write_text(json.dumps([older]))
+    page = tmp_path / "page"
+    args = ("--builds", builds, "--repository", cd)
+    done = run(scripts / "notify-cd", *args, env={"GITHUB_STEP_SUMMARY": str(page), "GITHUB_ACTIONS": "true"})
+    assert "- skipped: orders 20261122.081500-0 is of 2026-11-22T08:15:00Z, older than" in page.read_text()
+    assert "\n::warning::skipped: orders 20261122.081500-0 is of" in f"\n{done.stderr}"
+    assert log(cd) == [f"release(dev): orders {VERSION}", "Create cd-repo from services.yaml"]
+
+
+def test_a_service_that_cd_repo_does_not_have_fails_the_run_and_stops_no_other(
+    scripts: Path, cd: Path, builds: Path
+) -> None:
+    (orders,) = json.loads(builds.read_text())
+    builds.write_text(json.dumps([orders, {**orders, "service": "payments"}]))
+    done = run(scripts / "notify-cd", "--builds", builds, "--repository", cd, check=False)
+    assert done.returncode == 1
+    assert "payments" in done.stderr.splitlines()[-1]
+    assert log(cd)[0] == f"release(dev): orders {VERSION}"
+
+
+@pytest.fixture
+def pull_requests(tools: Toolbox, tmp_path: Path) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Return a function that returns the pull requests of cd-repo."""
+    tools.add("gh", GH)
+    state = tmp_path / "pull-requests.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAKE_GH_STATE", str(state))
+        yield lambda: json.loads(state.read_text())
+
+
 def test_an_environment_that_asks_for_it_gets_a_pull_request(
-    scripts: Path, cd: Path, builds: Path, tools: Toolbox, tmp_path: Path
+    scripts: Path, cd: Path, builds: Path, tools: Toolbox, pull_requests: Callable[[], list[dict[str, Any]]]
 ) -> None:
     assert answers_of("example", "cd-repo")["environments"][1]["deploy"] == "pull-request"
-    tools.add("gh", f'print(open({str(tmp_path / "open")!r}).read() if args[1] == "list" else "")')
-    (tmp_path / "open").write_text("")
     notify(scripts, cd, builds, "--environment", "staging", **tools.env)
     assert log(cd) == ["Create cd-repo from services.yaml"]
     assert log(cd, "release/staging")[0] == f"release(staging): orders {VERSION}"
-    assert tools.calls[-1][1:3] == ["pr", "create"]
-    (tmp_path / "open").write_text("7")
+    (opened,) = pull_requests()
+    assert (opened["headRefName"], opened["base"]) == ("release/staging", "main")
+    assert opened["title"] == f"release(staging): orders {VERSION}"
+    assert "renewed pull request 1" in notify(scripts, cd, builds, "--environment", "staging", **tools.env)
+    assert len(pull_requests()) == 1
+
+
+def test_a_proposal_keeps_what_waits_in_it(
+    scripts: Path, cd: Path, builds: Path, tools: Toolbox, pull_requests: Callable[[], list[dict[str, Any]]]
+) -> None:
     notify(scripts, cd, builds, "--environment", "staging", **tools.env)
-    assert log(cd, "release/staging") == [f"release(staging): orders {VERSION}", "Create cd-repo from services.yaml"]
-    assert tools.calls[-1][1:4] == ["pr", "edit", "release/staging"]
+    (orders,) = json.loads(builds.read_text())
+    builds.write_text(json.dumps([{**orders, "service": "catalog", "digest": DIGESTS["catalog"]}]))
+    notify(scripts, cd, builds, "--environment", "staging", **tools.env)
+    proposed = run("git", "show", "release/staging:registry/versions.yaml", cwd=cd).stdout
+    assert all(digest in proposed for digest in DIGESTS.values())
+    (opened,) = pull_requests()
+    assert opened["title"] == "release(staging): 2 services"
+
+
+@pytest.mark.slow
+def test_of_proposals_that_race_none_is_lost_and_the_newest_build_of_a_service_wins(
+    scripts: Path, cd: Path, tools: Toolbox, tmp_path: Path, pull_requests: Callable[[], list[dict[str, Any]]]
+) -> None:
+    def propose(job: tuple[str, int]) -> None:
+        service, minute = job
+        path = tmp_path / f"{service}-{minute}.json"
+        digest = f"sha256:{service[0].encode().hex()}{minute:062}"
+        fields = {"commit": COMMIT, "source": "0" * 64, "version": f"20261123.08{minute}00-0123456789ab"}
+        when = f"2026-11-23T08:{minute}:00Z"
+        path.write_text(json.dumps([{"service": service, "digest": digest, "committed_at": when, **fields}]))
+        notify(scripts, cd, path, "--environment", "staging", **tools.env)
+
+    jobs = [(service, minute) for minute in (12, 10, 11) for service in ("catalog", "orders")]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        list(pool.map(propose, jobs))
+    proposed = run("git", "show", "release/staging:registry/versions.yaml", cwd=cd).stdout
+    assert proposed.count('version: "20261123.081200-0123456789ab"') == 2
+    assert len(log(cd, "release/staging")) == 2, "one commit on top of main"
+    (opened,) = pull_requests()
+    assert opened["title"] == "release(staging): 2 services"
+    assert opened["body"].count("2026-11-23T08:12:00Z") == 2
 
 
 @pytest.mark.parametrize("environment", ["qa", "$(id)", "--push"])
 def test_an_environment_that_is_none_is_refused(scripts: Path, cd: Path, builds: Path, environment: str) -> None:
     args = ("--builds", builds, "--repository", cd, "--environment", environment)
-    assert run(scripts / "notify-cd", *args, check=False).returncode == 1
+    assert run(scripts / "notify-cd", *args, check=False).returncode != 0
     assert log(cd) == ["Create cd-repo from services.yaml"]
 
 

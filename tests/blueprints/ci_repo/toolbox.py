@@ -68,13 +68,18 @@ with open(path, "w") as file:
 
 # Keeps pull requests as GitHub does, in a file.
 GH = """
+import fcntl
 state = os.environ["FAKE_GH_STATE"]
+lock = open(state + ".lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
 pulls = json.load(open(state)) if os.path.exists(state) else []
 options = {key: value for key, value in zip(args, args[1:]) if key.startswith("--")}
 if args[:2] == ["pr", "list"]:
     shown = [pull for pull in pulls if pull["open"] and options.get("--head", pull["headRefName"]) == pull["headRefName"]]
     print(json.dumps([{key: pull[key] for key in options["--json"].split(",")} for pull in shown]))
 elif args[:2] == ["pr", "create"]:
+    if any(pull["open"] and pull["headRefName"] == options["--head"] for pull in pulls):
+        sys.exit(f"a pull request for branch {options['--head']} already exists")
     pulls.append({"number": len(pulls) + 1, "open": True, "headRefName": options["--head"], "base": options["--base"]})
     pulls[-1].update(title=options["--title"], body=sys.stdin.read())
     print(f"https://github.com/acme/cd-repo/pull/{len(pulls)}")
