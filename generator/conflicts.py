@@ -15,9 +15,14 @@ def leave_conflicts(plan: Plan) -> None:
     Settled files are staged; the others hold both versions between markers and are unmerged in the index.
     Repositories that do not exist yet wait until the conflicts are resolved.
     """
-    for part in plan.repositories:
-        if part.action == "update":
+    updates = [part for part in plan.repositories if part.action == "update"]
+    try:
+        for part in updates:
             _leave(part)
+    except BaseException:
+        for part in updates:
+            _take_back(part)
+        raise
 
 
 def _leave(part: RepositoryPlan) -> None:
@@ -54,3 +59,10 @@ def _bring_objects(part: RepositoryPlan) -> None:
     variables = {f"GIT_{role}_{key}": "triptych" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
     commit = git.git(part.scratch, "commit-tree", tree, "-m", "Blobs of a merge", variables=variables).strip()
     git.git(part.folder, "fetch", "--quiet", "--no-tags", "--", str(part.scratch), commit)
+
+
+def _take_back(part: RepositoryPlan) -> None:
+    """Put a work tree back to its last commit, which it was at."""
+    for path in part.of_kind(Kind.NEW):
+        (part.folder / path).unlink(missing_ok=True)
+    git.git(part.folder, "reset", "--hard", "--quiet", part.before)

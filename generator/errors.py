@@ -31,6 +31,12 @@ class InputError(TriptychError):
     exit_code = 2
 
 
+def in_words(error: OSError) -> str:
+    """Return what the system says of a file, and which one."""
+    places = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    return f"{places + ': ' if places else ''}{error.strerror or error}."
+
+
 @dataclass(frozen=True, order=True)
 class Problem:
     """One fault of a spec.
@@ -64,4 +70,7 @@ class SpecError(InputError):
 
     def lines(self) -> list[str]:
         """Return one line a fault: `file:line:column: path: message`."""
-        return [f"{self.file}:{p.line}:{p.column}: {p.path + ': ' if p.path else ''}{p.message}" for p in self.problems]
+        lines = [
+            f"{self.file}:{p.line}:{p.column}: {p.path + ': ' if p.path else ''}{p.message}" for p in self.problems
+        ]
+        return [line.replace("\n", "\\n") for line in lines]

@@ -20,8 +20,12 @@ def begin(folder: Path, before: str, after: str) -> None:
     """Note that the work tree of `folder` is about to go from commit `before` to commit `after`."""
     file = git.git_folder(folder) / _NAME
     draft = file.with_suffix(".new")
-    draft.write_text(json.dumps({"before": before, "after": after}), encoding="utf-8")
-    draft.replace(file)
+    try:
+        draft.write_text(json.dumps({"before": before, "after": after}), encoding="utf-8")
+        draft.replace(file)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def end(folder: Path) -> None:

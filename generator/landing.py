@@ -11,7 +11,7 @@ from pathlib import Path
 
 from generator import git, journal
 from generator.changes import Kind
-from generator.errors import RefusedError, TriptychError
+from generator.errors import RefusedError, TriptychError, in_words
 from generator.planning import Plan, RepositoryPlan
 
 _STAGING = ".triptych-apply-"
@@ -96,7 +96,7 @@ def land(plan: Plan, output: Path) -> Landed:
         for part, commit in reversed(done):
             _take_back(part, commit, landed.branches.get(part.repository.name, []))
         if isinstance(error, OSError):
-            raise TriptychError(f"{error}. Every repository is as it was.") from error
+            raise TriptychError(f"{in_words(error)} Every repository is as it was.") from error
         raise
     return landed
 

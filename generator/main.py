@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 import traceback
@@ -12,8 +13,11 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
-from generator import output
-from generator.errors import SpecError, TriptychError
+from generator import output, streams
+from generator.errors import SpecError, TriptychError, in_words
+
+# As a shell tells of a program that a closed pipe has ended: 128 and the number of the signal.
+_READER_LEFT = 141
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -161,34 +165,50 @@ def schema() -> int:
     """
     from generator.schema import schema_text  # noqa: PLC0415
 
-    click.echo(schema_text(), nl=False)
+    output.raw(schema_text())
     return 0
 
 
 def main() -> None:
     """Run the command line and exit."""
+    streams.prepare()
     try:
-        code = cli.main(standalone_mode=False)
+        code = _run()
+        sys.stdout.flush()
+    except streams.OutputError as error:
+        code = _READER_LEFT
+        if not error.reader_left:
+            code = 1
+            with contextlib.suppress(streams.OutputError):
+                output.error(f"The output cannot be written: {error.reason}. What the command did is done.")
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command line and return the exit code; what went wrong is told."""
+    try:
+        return int(cli.main(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         output.error("Interrupted. Every repository is as it was.")
-        code = 130
-    except BrokenPipeError:
-        code = 0
-        sys.stderr.close()
+        return 130
+    except SystemExit as end:  # help for a command line without a command
+        return int(end.code or 0)
     except SpecError as error:
         for fault in error.lines():
             output.error(fault)
         output.note(f"{_count(len(error.problems), 'fault')} in {error.file}. Nothing was written.")
-        code = error.exit_code
+        return error.exit_code
     except TriptychError as error:
         output.error(str(error))
-        code = error.exit_code
+        return error.exit_code
+    except OSError as error:
+        output.error(in_words(error))
+        return 1
     except Exception as error:  # no traceback ever reaches a user
-        code = _unexpected(error)
-    sys.exit(code)
+        return _unexpected(error)
 
 
 def _count(number: int, what: str) -> str:
@@ -197,11 +217,15 @@ def _count(number: int, what: str) -> str:
 
 def _unexpected(error: Exception) -> int:
     """Keep the details of a fault of ours in a file, and say where."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="triptych-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
-    ) as log:
-        log.write("".join(traceback.format_exception(error)))
-    output.error(f"Triptych failed in a way that it should not: {type(error).__name__}. The details are in {log.name}.")
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="triptych-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as log:
+            log.write("".join(traceback.format_exception(error)))
+        details = f"The details are in {log.name}."
+    except OSError:
+        details = str(error)
+    output.error(f"Triptych failed in a way that it should not: {type(error).__name__}. {details}")
     return 1
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,32 +24,53 @@ _COLOURS = {
     Kind.REMOVED: "magenta",
     Kind.REMOVED_EDITED: "red",
 }
+# Control characters except line ends and tabs, those that change the direction of writing, and halves of characters.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _WIDTH = max(len(kind) for kind in Kind)
 # A folder with more files than this, to all of which the same happens, is told in one line.
 _FOLDED = 4
 _ANSWERS_SHOWN = 20
 
 
-def line(text: str = "") -> None:
-    """Write one line to standard output."""
-    click.echo(text)
+def line(text: str = "", *, label: str = "") -> None:
+    """Write one line to standard output.
+
+    Args:
+        text: What a terminal may not take for commands is written as an escape.
+        label: Styled text to go before it.
+    """
+    click.echo(label + visible(text), file=sys.stdout)
+
+
+def raw(text: str) -> None:
+    """Write text for programs to standard output, as it is."""
+    click.echo(text, nl=False, color=True, file=sys.stdout)
+
+
+def patch(text: str) -> None:
+    """Write changed lines to standard output: as they are for programs, harmless for a terminal."""
+    raw((visible(text) if sys.stdout.isatty() else text) + "\n")
 
 
 def note(text: str) -> None:
     """Write one line to standard error, for what is not the result."""
-    click.echo(text, err=True)
+    click.echo(visible(text), file=sys.stderr)
 
 
 def notes(texts: Iterable[str]) -> None:
     """Write notes to standard error."""
     for text in texts:
-        click.echo(click.style("note: ", fg="yellow", bold=True) + text, err=True)
+        click.echo(click.style("note: ", fg="yellow", bold=True) + visible(text), file=sys.stderr)
 
 
 def error(text: str) -> None:
     """Write a failure to standard error."""
-    first, separator, rest = text.partition("\n")
-    click.echo(click.style("error: ", fg="red", bold=True) + first + separator + rest, err=True)
+    click.echo(click.style("error: ", fg="red", bold=True) + visible(text), file=sys.stderr)
+
+
+def visible(text: str) -> str:
+    """Return text with the characters that would steer a terminal, or turn the text around, as escapes."""
+    return _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 @contextmanager
@@ -84,18 +107,18 @@ def plan_as_json(plan: Plan) -> str:
 def _show_repository(part: RepositoryPlan) -> None:
     name = click.style(part.repository.name, bold=True)
     if part.action == "unchanged":
-        line(f"{name}: nothing changes")
+        line(": nothing changes", label=name)
         return
     if part.action == "create":
-        line(f"{name}: create in {part.folder}")
+        line(f": create in {part.folder}", label=name)
     else:
         template = ""
         if part.template_before != part.template_after:
             template = f", template {part.template_before} → {part.template_after}"
-        line(f"{name}: update{template}")
+        line(f": update{template}", label=name)
     for kind in Kind:
         for path in _folded(part.of_kind(kind), fold=kind in {Kind.NEW, Kind.REMOVED}):
-            line(f"  {click.style(f'{kind.value:{_WIDTH}}', fg=_COLOURS[kind])}  {path}")
+            line(path, label=f"  {click.style(f'{kind.value:{_WIDTH}}', fg=_COLOURS[kind])}  ")
     _show_answers(part.answers)
 
 

@@ -102,6 +102,7 @@ def planned(
         RefusedError: A repository is not in a state that can be updated.
         TemplateError: The template does not render.
     """
+    _refuse_unusable(output)
     plans = [_survey(repository, output, template) for repository in repositories]
     _survey_library(plans)
     with TemporaryDirectory(prefix="triptych-plan-", ignore_cleanup_errors=True) as temporary:
@@ -118,6 +119,15 @@ def planned(
                         _plan_update(plan, render, work, plans)
         cd = _of_blueprint(plans, "cd-repo")
         yield Plan(plans, leftovers(cd.folder, cd.repository.answers) if cd else [])
+
+
+def _refuse_unusable(output: Path) -> None:
+    try:
+        there = next(folder for folder in (output, *output.parents) if folder.exists())
+    except OSError as error:
+        raise InputError(f"{output} cannot be made: {error.strerror}. Choose another --output.") from None
+    if not there.is_dir():
+        raise InputError(f"{output} cannot be made: {there} is a file. Choose another --output.")
 
 
 def _survey(repository: Repository, output: Path, template: Template) -> RepositoryPlan:

@@ -7,7 +7,7 @@ from pathlib import Path
 from generator import output
 from generator.changes import Kind
 from generator.conflicts import leave_conflicts
-from generator.errors import RefusedError
+from generator.errors import InputError, RefusedError
 from generator.landing import Landed, finish_interrupted, land, locked
 from generator.notes import notes
 from generator.planning import Plan, planned
@@ -26,7 +26,10 @@ def run(file: Path, folder: Path, template: str | None, *, prune: bool, keep_con
     output.notes(notes(spec))
     wanted = repositories(spec)
     source = find_template(template)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror}. Choose another --output.") from None
     with locked(folder):
         for finished in finish_interrupted([folder / repository.name for repository in wanted], folder):
             output.note(f"Finished the interrupted apply in {finished}.")
@@ -65,10 +68,10 @@ def _refusal(plan: Plan, *, prune: bool, keep_conflicts: bool) -> str | None:
     conflicts = plan.of_kind(Kind.CONFLICT)
     if conflicts and not keep_conflicts:
         return (
-            "You and the new render changed the same lines, or made the same file:"
+            "You and the new render changed these files in ways that do not merge:"
             + _listed(conflicts)
-            + "\nRun `triptych apply --keep-conflicts` to get both versions between markers into your work tree. "
-            "Nothing was changed."
+            + "\nRun `triptych apply --keep-conflicts` to settle them in your work tree: text has both versions "
+            "between markers then, and what is no text is as you have it. Nothing was changed."
         )
     return None
 

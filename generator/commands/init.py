@@ -9,7 +9,7 @@ import click
 
 from generator import output
 from generator.edit import flow
-from generator.errors import InputError, RefusedError
+from generator.errors import InputError, RefusedError, in_words
 from generator.schema import SCHEMA_FILE, schema_text
 from generator.spec import parse_spec
 
@@ -33,7 +33,11 @@ def run(file: Path, *, name: str | None, organization: str | None, service: str 
         InputError: Something is not said and nobody can be asked.
         SpecError: What was said makes no valid spec; nothing is written.
     """
-    if file.exists() or file.is_symlink():
+    try:
+        there = file.exists() or file.is_symlink()
+    except OSError as error:
+        raise InputError(in_words(error)) from None
+    if there:
         raise RefusedError(f"{file} exists, and `init` never writes over a file. Choose another with --file.")
     if not file.parent.is_dir():
         raise InputError(f"{file.parent} does not exist. Make the folder first.")

@@ -27,11 +27,11 @@ def run(  # noqa: PLR0913 -- one argument an option of the command line
         patches = _patches(plan) if diff else []
         progress("")
     if as_json:
-        output.line(output.plan_as_json(plan))
+        output.raw(output.plan_as_json(plan) + "\n")
     else:
         output.show_plan(plan)
         for patch in patches:
-            output.line(patch)
+            output.patch(patch)
     output.notes(plan.leftovers)
     return CHANGES_FOUND if exit_code and plan.changes_something else 0
 

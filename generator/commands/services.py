@@ -64,6 +64,9 @@ def _write(file: Path, text: str) -> None:
     mark = _MARK if file.read_bytes().startswith(_MARK.encode()) else ""
     target = file.resolve()
     draft = target.with_name(f".{target.name}.triptych")
-    draft.write_bytes((mark + text).encode("utf-8"))
-    draft.chmod(target.stat().st_mode)
-    draft.replace(target)
+    try:
+        draft.write_bytes((mark + text).encode("utf-8"))
+        draft.chmod(target.stat().st_mode)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
