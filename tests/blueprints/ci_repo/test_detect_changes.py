@@ -1,6 +1,8 @@
 """scripts/detect-changes plans exactly what differs from what the registry says was built."""
 
 import json
+import resource
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ class Pipeline:
     scripts: Path
     source: Path
     folder: Path
+    minutes: int = 0
 
     @property
     def registry(self) -> Path:
@@ -45,9 +48,10 @@ class Pipeline:
         """Build what is planned; what succeeds is registered."""
         plan = self.plan()
         registry = json.loads(self.registry.read_text())
-        for service, key in plan["services"].items():
+        for service, source in plan["services"].items():
             if service != failing:
-                registry.setdefault(service, {})["dev"] = {"source": key, "version": plan["version"]}
+                entry = {key: plan[key] for key in ("commit", "committed_at", "version")}
+                registry.setdefault(service, {})["dev"] = {**entry, "source": source}
         self.registry.write_text(json.dumps(registry))
         return sorted(plan["services"])
 
@@ -55,7 +59,26 @@ class Pipeline:
         file = self.source / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-        return commit(self.source, f"Change {path!r}")
+        return commit(self.source, f"Change {path!r}", when=self.tick())
+
+    def tick(self) -> str:
+        """Return the time of the next commit: a minute after the one before."""
+        self.minutes += 1
+        return f"2026-11-23T{11 + self.minutes // 60}:{self.minutes % 60:02}:00+02:00"
+
+    def git(self, *args: str) -> str:
+        when = self.tick()
+        dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
+        return run("git", *args, cwd=self.source, env=dates).stdout.strip()
+
+    def rename_service(self, old: str, new: str) -> None:
+        """Rename a service in app-repo, and in the graph as `triptych apply` does."""
+        self.git("mv", f"services/{old}", f"services/{new}")
+        self.git("commit", "--quiet", "--message", f"Rename {old}")
+        path = self.scripts.parent / "config/graph.json"
+        graph = json.loads(path.read_text())
+        graph["services"][new] = {**graph["services"].pop(old), "path": f"services/{new}"}
+        path.write_text(json.dumps(graph))
 
 
 @pytest.fixture
@@ -242,20 +265,150 @@ def test_a_registry_that_cannot_be_read_stops_the_run(pipeline: Pipeline, text: 
     assert "Traceback" not in result.stderr
 
 
-def test_a_thousand_services_fit_into_matrices(pipeline: Pipeline, ci: Path, tmp_path: Path) -> None:
+Steps = Callable[[Pipeline], object]
+
+
+def two_pushes(pipeline: Pipeline) -> None:
+    """Nobody builds the first: its run was superseded by that of the second."""
+    pipeline.edit("services/orders/hello")
+    pipeline.edit("services/catalog/hello")
+
+
+def merge_of_a_branch(pipeline: Pipeline) -> None:
+    """A branch changes orders; meanwhile catalog changes on develop and is built."""
+    pipeline.git("switch", "--quiet", "--create", "feature")
+    pipeline.edit("services/orders/hello")
+    pipeline.git("switch", "--quiet", "develop")
+    pipeline.edit("services/catalog/hello")
+    assert pipeline.build() == ["catalog"]
+    pipeline.git("merge", "--quiet", "--no-ff", "--message", "Merge", "feature")
+
+
+def new_branch(pipeline: Pipeline) -> None:
+    """The environment's branch is made anew, from an older commit, with a change."""
+    pipeline.edit("README.md")
+    pipeline.build()
+    pipeline.git("switch", "--quiet", "--create", "trunk", "HEAD~1")
+    pipeline.edit("services/orders/hello")
+
+
+def orphan_branch(pipeline: Pipeline) -> None:
+    """A history that shares nothing with what was built, and the same content but for one service."""
+    pipeline.git("switch", "--quiet", "--orphan", "rewritten")
+    pipeline.git("checkout", "develop", "--", ".")
+    pipeline.edit("services/orders/hello")
+
+
+def mode_change(pipeline: Pipeline) -> None:
+    (pipeline.source / "services/orders/hello").chmod(0o755)
+    commit(pipeline.source, "Make it executable", when=pipeline.tick())
+
+
+def edit_and_take_back(pipeline: Pipeline) -> None:
+    """What was not built needs no build to go back."""
+    pipeline.edit("services/orders/hello")
+    pipeline.git("revert", "--no-edit", "HEAD")
+
+
+def build_and_take_back(pipeline: Pipeline) -> None:
+    pipeline.edit("services/orders/hello")
+    pipeline.build()
+    pipeline.git("revert", "--no-edit", "HEAD")
+
+
+def change_ci_repo(pipeline: Pipeline) -> None:
+    """Another pipeline builds the next push; it rebuilds nothing by itself."""
+    (pipeline.scripts / "sign-image.sh").write_text("#!/usr/bin/env bash\n")
+    (pipeline.scripts.parent / "README.md").write_text("Changed\n")
+
+
+def raise_the_keys(pipeline: Pipeline) -> None:
+    """What asks for a rebuild of everything."""
+    path = pipeline.scripts / "detect-changes"
+    text = path.read_text()
+    assert 'KEY_VERSION = "1"' in text
+    path.write_text(text.replace('KEY_VERSION = "1"', 'KEY_VERSION = "2"'))
+
+
+def add_a_service(pipeline: Pipeline) -> None:
+    """The pull request of app-repo comes first, then that of ci-repo."""
+    pipeline.edit("services/payments/Dockerfile")
+    path = pipeline.scripts.parent / "config/graph.json"
+    graph = json.loads(path.read_text())
+    graph["services"]["payments"] = {"path": "services/payments", "inputs": []}
+    path.write_text(json.dumps(graph))
+
+
+@pytest.mark.parametrize(
+    ("steps", "affected"),
+    [
+        pytest.param(two_pushes, ["catalog", "orders"], id="two pushes in quick succession"),
+        pytest.param(merge_of_a_branch, ["orders"], id="merge"),
+        pytest.param(new_branch, ["orders"], id="new branch"),
+        pytest.param(orphan_branch, ["orders"], id="rewritten history"),
+        pytest.param(lambda p: p.git("commit", "--allow-empty", "--message", "Empty"), [], id="empty commit"),
+        pytest.param(lambda p: p.edit("services/orders/deep/er/file"), ["orders"], id="new folder"),
+        pytest.param(mode_change, ["orders"], id="mode of a file"),
+        pytest.param(edit_and_take_back, [], id="change and revert in one push"),
+        pytest.param(build_and_take_back, ["orders"], id="revert of what was built"),
+        pytest.param(lambda p: p.rename_service("orders", "sales"), ["sales"], id="renamed service"),
+        pytest.param(add_a_service, ["payments"], id="new service"),
+        pytest.param(change_ci_repo, [], id="change of ci-repo"),
+        pytest.param(raise_the_keys, ["catalog", "orders"], id="change of ci-repo that rebuilds"),
+    ],
+)
+def test_exactly_what_differs_from_what_was_built_is_planned(
+    pipeline: Pipeline, steps: Steps, affected: list[str]
+) -> None:
+    assert pipeline.build() == ["catalog", "orders"]
+    steps(pipeline)
+    assert pipeline.affected() == affected
+    pipeline.build()
+    assert pipeline.affected() == []
+
+
+def test_an_older_push_that_arrives_last_builds_nothing_old(pipeline: Pipeline) -> None:
+    older = pipeline.edit("services/orders/hello", "one\n")
+    pipeline.edit("services/orders/hello", "two\n")
+    pipeline.build()
+    result = run(
+        pipeline.scripts / "detect-changes",
+        f"--source={pipeline.source}",
+        f"--deployed={pipeline.registry}",
+        f"--output={pipeline.folder / 'plan.json'}",
+        f"--commit={older}",
+    )
+    assert "Nothing to build" in result.stdout
+    assert "not built, since a newer commit was built already: orders" in result.stderr
+
+
+def grow(repository: Path, services: int, files: int, text: str) -> None:
+    """Commit many services with many files each, fast."""
+    paths = [f"services/s{number}/app/file{file}" for number in range(services) for file in range(files)]
+    stream = ["commit refs/heads/develop\ncommitter A <a@acme.example> 1795500000 +0000\ndata 4\nGrow\nfrom HEAD\n"]
+    stream += [f"M 100644 inline {path}\ndata {len(text + path)}\n{text}{path}\n" for path in paths]
+    run("git", "fast-import", "--quiet", cwd=repository, stdin="".join(stream))
+
+
+def test_a_thousand_services_take_less_than_a_second_and_fit_into_matrices(
+    pipeline: Pipeline, ci: Path, tmp_path: Path
+) -> None:
     names = [f"s{number}" for number in range(1000)]
     graph = {"services": {n: {"path": f"services/{n}", "inputs": ["shared/python"]} for n in names}, "global": []}
     (ci / "config" / "graph.json").write_text(json.dumps(graph))
-    for name in names:
-        (pipeline.source / "services" / name).mkdir()
-        (pipeline.source / "services" / name / "main.py").write_text(name)
-    commit(pipeline.source, "Grow")
+    grow(pipeline.source, 1000, 10, "one")
+    assert len(pipeline.build()) == 1000
+    grow(pipeline.source, 1000, 10, "three")
     outputs = tmp_path / "outputs"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run(
-        *("timeout", "10", pipeline.scripts / "detect-changes"),
+        pipeline.scripts / "detect-changes",
         *(f"--source={pipeline.source}", f"--deployed={pipeline.registry}", f"--output={tmp_path / 'plan.json'}"),
         env={"GITHUB_OUTPUT": str(outputs)},
     )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of the processor's time: a busy machine takes longer by the clock.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
     values = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
     chunks = [json.loads(chunk["services"]) for chunk in json.loads(values["chunks"])]
     assert values["count"] == "1000"
