@@ -6,9 +6,9 @@ usage() {
   cat <<'HELP'
 Usage: publish-library.sh [--dry-run]
 
-Package helm-templates/base as it is committed, push it to charts/ of the image registry under its version, and sign its
-digest with Cosign, keyless. A version that is there already is left as it is and signed if it is not yet; when its
-content is another one, it is refused. Prints the reference by digest and sets the step's outputs `version` and `digest`.
+Package helm-templates/base as it is committed, push it to the image registry as charts/base under its version, and sign
+its digest with Cosign, keyless. A version that is there already is left as it is and signed if it is not yet; when its
+content is another one, it is refused. Prints the reference by digest and sets the step's output `reference`.
 
   --dry-run  print the commands that would write to the registry instead of running them
 
@@ -83,7 +83,12 @@ scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="${scripts%/*}"
 chart=helm-templates/base
 [ -z "$(git -C "$root" status --porcelain -- "$chart")" ] || fail "$chart has changes that are in no commit"
-repository="$("$scripts/config" imageRegistry)/charts/base"
+registry="$("$scripts/config" imageRegistry)"
+case "$registry" in
+  # An account there has no folders.
+  docker.io/*) repository="$registry/base" ;;
+  *) repository="$registry/charts/base" ;;
+esac
 # As Docker does: no certificate on this machine itself.
 http=()
 case "$repository" in
@@ -115,5 +120,5 @@ if ! verify "$reference" 2>/dev/null; then
 fi
 echo "$reference is version $version"
 if [ -n "${GITHUB_OUTPUT:-}" ]; then
-  printf 'version=%s\ndigest=%s\n' "$version" "$digest" >>"$GITHUB_OUTPUT"
+  echo "reference=$reference" >>"$GITHUB_OUTPUT"
 fi

@@ -55,7 +55,7 @@ def publish(ci: Path, tools: Toolbox, registry: tuple[str, dict[str, str]], tmp_
 
 
 def digest_of(output: str) -> str:
-    (digest,) = re.findall(r"^digest=(sha256:[0-9a-f]{64})$", output, re.MULTILINE)
+    (digest,) = re.findall(r"^reference=\S+@(sha256:[0-9a-f]{64})$", output, re.MULTILINE)
     return str(digest)
 
 
@@ -63,7 +63,7 @@ def test_a_version_is_published_and_signed_by_its_digest(publish: Publisher, tmp
     output = publish()
 
     digest = digest_of(output)
-    assert f"\nversion={VERSION}\n" in output
+    assert f"@{digest} is version {VERSION}\n" in output
     assert publish.signed == [f"{publish.registry}/acme/charts/base@{digest}"]
     verify = next(call for call in publish.tools.calls if call[:2] == ["cosign", "verify"])
     assert verify[verify.index("--certificate-identity") + 1] == (
@@ -126,6 +126,13 @@ def test_a_registry_that_does_not_answer_is_not_taken_for_an_empty_one(publish: 
     point_to(publish.ci, "127.0.0.1:1/acme")
     assert "cannot tell whether 127.0.0.1:1/acme/charts/base has version" in publish(code=1)
     assert publish.signed == []
+
+
+def test_docker_hub_has_no_folders(publish: Publisher, tools: Toolbox) -> None:
+    packs = 'open(f"{args[3]}/base-1.0.0.tgz", "w").close() if args[0] == "package" else sys.exit("Error: no network")'
+    tools.add("helm", packs)
+    point_to(publish.ci, "docker.io/acme")
+    assert "cannot tell whether docker.io/acme/base has version" in publish(code=1)
 
 
 def test_a_dry_run_publishes_nothing(publish: Publisher) -> None:

@@ -10,29 +10,34 @@ from tempfile import TemporaryDirectory
 
 from lib import charts, library
 from lib.errors import CommandError
+from lib.platform import Platform
 
 _DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 
 
-def verify(root: Path, repository: str, version: str) -> str:
+def repository(settings: Platform) -> str:
+    """Return where the CI repository publishes the chart; an account of Docker Hub has no folders."""
+    folder = "" if settings.image_registry.startswith("docker.io/") else "/charts"
+    return f"{settings.image_registry}{folder}/base"
+
+
+def verify(root: Path, address: str, version: str) -> str:
     """Return the digest under which a version is published; raise when its content is another one than here.
 
     Both are compared as Helm packs them, since it writes Chart.yaml anew.
     """
     # As Docker does: no certificate on this machine itself.
-    http = ["--plain-http"] if repository.startswith(("127.0.0.1:", "localhost:")) else []
+    http = ["--plain-http"] if address.startswith(("127.0.0.1:", "localhost:")) else []
     with TemporaryDirectory(prefix="published-") as scratch:
         theirs, ours = Path(scratch, "theirs"), Path(scratch, "ours")
         theirs.mkdir()
-        wanted = (f"oci://{repository}", f"--version={version}", *http)
+        wanted = (f"oci://{address}", f"--version={version}", *http)
         pulled = charts.helm(root, "pull", *wanted, f"--destination={theirs}")
         charts.helm(root, "package", str(library.FOLDER / f"base-{version}"), f"--destination={ours}")
         published, vendored = _contents(theirs), _contents(ours)
     different = sorted(name for name in {*published, *vendored} if published.get(name) != vendored.get(name))
     if different:
-        raise CommandError(
-            f"{repository}:{version} is not library/base-{version}; they differ in {', '.join(different)}"
-        )
+        raise CommandError(f"{address}:{version} is not library/base-{version}; they differ in {', '.join(different)}")
     return _DIGEST.findall(pulled)[0]
 
 
