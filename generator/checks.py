@@ -239,15 +239,13 @@ def _lengths(draft: Draft) -> Iterator[Fault]:
 
 
 def _sizes(draft: Draft) -> Iterator[Fault]:
-    defaults = (draft.defaults.autoscaling, draft.defaults.resources)
-    yield from _size(("defaults",), resolve.sizing(defaults), draft.defaults)
+    defaults = draft.defaults
+    yield from _size(("defaults",), resolve.sizing(defaults), defaults)
     for index, service in draft.services.items():
-        own = (service.autoscaling, service.resources)
         here: Path_ = ("services", index)
-        yield from _size(here, resolve.sizing(defaults, own), service)
+        yield from _size(here, resolve.sizing(defaults, service), service)
         for name, override in service.environments.items():
-            layers = (defaults, own, (override.autoscaling, override.resources))
-            yield from _size((*here, "environments", name), resolve.sizing(*layers), override)
+            yield from _size((*here, "environments", name), resolve.sizing(defaults, service, override), override)
 
 
 def _size(here: Path_, size: resolve.Sizing, stated: Defaults | Service | ServiceOverride) -> Iterator[Fault]:

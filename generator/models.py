@@ -115,11 +115,29 @@ class Scanning(Model):
     """Check code quality with SonarQube; needs a server."""
 
 
+class Scaling(Model):
+    """What sizes services, besides the number of their pods."""
+
+    vertical_pod_autoscaler: bool = True
+    """Recommend requests by the Vertical Pod Autoscaler, which changes nothing by itself."""
+
+
+class Observability(Model):
+    """How services are watched."""
+
+    metrics: bool = True
+    """Let Prometheus scrape the services, and alert."""
+
+
 class Features(Model):
     """Switches of the platform's parts."""
 
     scanning: Scanning = Scanning()
     """Scanners of the pipeline."""
+    scaling: Scaling = Scaling()
+    """What sizes services, besides the number of their pods."""
+    observability: Observability = Observability()
+    """How services are watched."""
 
 
 class Team(Model):
@@ -160,6 +178,15 @@ class Resources(Model):
     """What a pod may use at most. Default: cpu 500m, memory 256Mi."""
 
 
+class Objectives(Model):
+    """What a service is held to; an alert says when it is missed."""
+
+    error_percent: Annotated[float, Field(gt=0, lt=100)] | None = None
+    """Greatest share of requests that fail, in percent. Default: 5."""
+    latency_milliseconds: Annotated[int, Field(ge=1, le=600_000)] | None = None
+    """Time within which 95 of 100 requests are answered. Default: 500."""
+
+
 class Chart(Model):
     """Which version of the library chart the objects of a service are made with."""
 
@@ -178,6 +205,8 @@ class Defaults(Model):
     """Horizontal autoscaling by CPU."""
     resources: Resources = Resources()
     """What a pod asks for and may use."""
+    objectives: Objectives = Objectives()
+    """What services are held to."""
     rollout: Rollout = "rolling"
     """How a new version replaces the old one."""
     chart: Chart = Chart()
@@ -253,6 +282,8 @@ class ServiceOverride(Model):
     """Horizontal autoscaling by CPU."""
     resources: Resources = Resources()
     """What a pod asks for and may use."""
+    objectives: Objectives = Objectives()
+    """What the service is held to."""
     rollout: Rollout | None = None
     """How a new version replaces the old one."""
     route: Route | None = None
@@ -286,6 +317,8 @@ class Service(Model):
     """Horizontal autoscaling by CPU. Default: `defaults.autoscaling`."""
     resources: Resources = Resources()
     """What a pod asks for and may use. Default: `defaults.resources`."""
+    objectives: Objectives = Objectives()
+    """What the service is held to. Default: `defaults.objectives`."""
     chart: Chart = Chart()
     """Which version of the library chart the service stays on. Default: `defaults.chart`."""
     environments: dict[Label, ServiceOverride] = {}

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from generator import resolve
-from generator.models import Defaults, Service, ServiceOverride, Spec
+from generator.models import Service, ServiceOverride, Spec
 
 Answers = dict[str, Any]
 Layers = list[resolve.Layer]
@@ -104,7 +104,7 @@ def _cd(spec: Spec) -> Answers:
         for dependency in service.depends_on:
             callers[dependency].append(service.name)
     ports = {service.name: resolve.port(spec, service) for service in spec.services}
-    defaults = resolve.sizing(_layer(spec.defaults))
+    defaults = resolve.sizing(spec.defaults)
     return {
         "platform": {"appRepo": spec.platform.github.app_repo, "imageRegistry": resolve.image_registry(spec)},
         "environments": [
@@ -112,12 +112,17 @@ def _cd(spec: Spec) -> Answers:
             | {"syncWindows": [_sync_window(window) for window in environment.windows]}
             for environment in resolve.environments(spec)
         ],
+        "features": {
+            "metrics": spec.features.observability.metrics,
+            "verticalPodAutoscaler": spec.features.scaling.vertical_pod_autoscaler,
+        },
         "defaults": {"port": spec.defaults.port, "rollout": spec.defaults.rollout, **_sizing(defaults)},
         "services": [
             {
                 "name": service.name,
                 "description": service.description,
                 "owner": resolve.owner(spec, service),
+                "team": resolve.team(spec, service),
                 "callers": callers[service.name],
                 "base": resolve.library_version(spec, service),
                 "values": _values(spec, service, ports),
@@ -141,7 +146,7 @@ def _sync_window(window: Answers) -> Answers:
 
 def _values(spec: Spec, service: Service, ports: Mapping[str, int]) -> Answers:
     """Return the chart values in which `service` differs from the defaults; `ports` are those of all services."""
-    values = _sizing_over([_layer(spec.defaults)], [_layer(service)])
+    values = _sizing_over([spec.defaults], [service])
     if service.port is not None:
         values["port"] = service.port
     if service.rollout is not None:
@@ -164,7 +169,7 @@ def _overrides(spec: Spec, service: Service) -> list[Answers]:
     overrides = []
     for environment in spec.environments:
         override = service.environments.get(environment.name, ServiceOverride())
-        values = _sizing_over([_layer(spec.defaults), _layer(service)], [_layer(override)])
+        values = _sizing_over([spec.defaults, service], [override])
         if override.rollout is not None:
             values["rollout"] = override.rollout
         if resolve.route_of(service, environment.name):
@@ -194,10 +199,6 @@ def _sizing_over(below: Layers, above: Layers) -> Answers:
     return _difference(_sizing(resolve.sizing(*below)), _sizing(resolve.sizing(*below, *above)))
 
 
-def _layer(part: Defaults | Service | ServiceOverride) -> resolve.Layer:
-    return part.autoscaling, part.resources
-
-
 def _sizing(sizing: resolve.Sizing) -> Answers:
     return {
         "autoscaling": sizing.autoscaling.model_dump(by_alias=True),
@@ -205,7 +206,13 @@ def _sizing(sizing: resolve.Sizing) -> Answers:
             "requests": sizing.requests.model_dump(by_alias=True),
             "limits": sizing.limits.model_dump(by_alias=True),
         },
+        "objectives": {key: _plain(value) for key, value in sizing.objectives.model_dump(by_alias=True).items()},
     }
+
+
+def _plain(number: float) -> float:
+    """Return 5 for 5.0, as people write it."""
+    return int(number) if float(number).is_integer() else number
 
 
 def _difference(below: Answers, above: Answers) -> Answers:

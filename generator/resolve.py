@@ -5,18 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from generator.models import Autoscaling, Deploy, Environment, ResourceAmounts, Resources, Rollout, Route, Service, Spec
+from generator.models import (
+    Autoscaling,
+    Defaults,
+    Deploy,
+    Environment,
+    Objectives,
+    ResourceAmounts,
+    Rollout,
+    Route,
+    Service,
+    ServiceOverride,
+    Spec,
+)
 from generator.names import amount
 
 AUTOSCALING = Autoscaling(min=2, max=10, cpu=70)
 LIMITS = ResourceAmounts(cpu="500m", memory="256Mi")
 REQUESTS = ResourceAmounts(cpu="100m", memory="128Mi")
+OBJECTIVES = Objectives.model_validate({"errorPercent": 5, "latencyMilliseconds": 500})
 RUNS_ON = "ubuntu-24.04"
 
 # What one level of the spec says of sizes: the platform's defaults, a service, or a service in an environment.
-Layer = tuple[Autoscaling, Resources]
+Layer = Defaults | Service | ServiceOverride
 
-_Part = TypeVar("_Part", Autoscaling, ResourceAmounts)
+_Part = TypeVar("_Part", Autoscaling, Objectives, ResourceAmounts)
 
 
 @dataclass(frozen=True)
@@ -35,11 +48,12 @@ class ResolvedEnvironment:
 
 @dataclass(frozen=True)
 class Sizing:
-    """How large one service is in one environment, or by default."""
+    """How large one service is in one environment, or by default, and what it is held to."""
 
     autoscaling: Autoscaling
     requests: ResourceAmounts
     limits: ResourceAmounts
+    objectives: Objectives
 
 
 def branch_of(environments: list[Environment], index: int) -> str:
@@ -81,6 +95,12 @@ def environments(spec: Spec) -> list[ResolvedEnvironment]:
 def branches(spec: Spec) -> list[str]:
     """Return the branches of app-repo in promotion order, each once; the first is where work begins."""
     return list(dict.fromkeys(branch_of(spec.environments, index) for index in range(len(spec.environments))))
+
+
+def team(spec: Spec, service: Service) -> str | None:
+    """Return the name of the team that owns `service`, if any."""
+    name = service.team or spec.platform.team or "platform"
+    return name if any(team.name == name for team in spec.teams) else None
 
 
 def team_handle(spec: Spec, name: str | None) -> str | None:
@@ -135,11 +155,12 @@ def sizing(*layers: Layer) -> Sizing:
 
     A request that nobody states is never greater than the limit.
     """
-    autoscaling, limits, requests = AUTOSCALING, LIMITS, ResourceAmounts()
-    for layer_autoscaling, layer_resources in layers:
-        autoscaling = _over(autoscaling, layer_autoscaling)
-        limits = _over(limits, layer_resources.limits)
-        requests = _over(requests, layer_resources.requests)
+    autoscaling, limits, requests, objectives = AUTOSCALING, LIMITS, ResourceAmounts(), OBJECTIVES
+    for layer in layers:
+        autoscaling = _over(autoscaling, layer.autoscaling)
+        limits = _over(limits, layer.resources.limits)
+        requests = _over(requests, layer.resources.requests)
+        objectives = _over(objectives, layer.objectives)
     return Sizing(
         autoscaling=autoscaling,
         requests=ResourceAmounts(
@@ -147,6 +168,7 @@ def sizing(*layers: Layer) -> Sizing:
             memory=requests.memory or _lesser(REQUESTS.memory, limits.memory),
         ),
         limits=limits,
+        objectives=objectives,
     )
 
 

@@ -122,9 +122,11 @@ def test_a_plain_service_has_exactly_these_objects(released_example: Path) -> No
         "HorizontalPodAutoscaler/catalog",
         "NetworkPolicy/catalog",
         "PodDisruptionBudget/catalog",
+        "PrometheusRule/catalog",
         "Service/catalog",
         "ServiceAccount/catalog",
         "ServiceMonitor/catalog",
+        "VerticalPodAutoscaler/catalog",
     }
 
 
@@ -136,9 +138,10 @@ def test_a_plain_service_has_exactly_these_objects(released_example: Path) -> No
         ({"rollout": "canary"}, {"Rollout/catalog"}, {"Deployment/catalog"}),
         ({"rollout": "blueGreen"}, {"Rollout/catalog", "Service/catalog-preview"}, {"Deployment/catalog"}),
         ({"autoscaling": {"min": 3, "max": 3}}, set(), {"HorizontalPodAutoscaler/catalog"}),
-        ({"global": {"monitoring": MONITORING}}, set(), {"ServiceMonitor/catalog"}),
+        ({"global": {"monitoring": MONITORING}}, set(), {"ServiceMonitor/catalog", "PrometheusRule/catalog"}),
+        ({"global": {"verticalPodAutoscaler": False}}, set(), {"VerticalPodAutoscaler/catalog"}),
     ],
-    ids=["route", "secrets", "canary", "blueGreen", "fixed size", "no monitoring"],
+    ids=["route", "secrets", "canary", "blueGreen", "fixed size", "no monitoring", "no recommendations"],
 )
 def test_a_value_switches_kinds(released_example: Path, values: Any, added: set[str], gone: set[str]) -> None:
     plain = set(with_values(released_example, "catalog", "dev"))
