@@ -25,6 +25,8 @@ from typing import Any
 import yaml
 from packaging.version import Version
 
+from generator.git import git
+
 _WORKER = "copier._main.Worker"
 _TEMPLATE = "copier._template.Template"
 
@@ -40,6 +42,7 @@ INTERNALS = (
     f"{_WORKER}._render_template",
     f"{_WORKER}._sync_git_index_executable_bit",
     f"{_TEMPLATE}._raw_config",
+    f"{_TEMPLATE}.commit",
     f"{_TEMPLATE}.local_abspath",
     f"{_TEMPLATE}.url_expanded",
     f"{_TEMPLATE}.version",
@@ -50,7 +53,6 @@ INTERNALS = (
     "copier._vcs.get_git",
     "copier._jinja_ext.get_yield_context",
     "copier._types.Phase",
-    "copier._vcs.clone",
 )
 
 
@@ -72,8 +74,9 @@ def accelerate(pristine: Path) -> Iterator[None]:
     with ExitStack() as stack:
         clones = Path(stack.enter_context(TemporaryDirectory(prefix="triptych-clones-", ignore_cleanup_errors=True)))
         for target, replacement in {
-            f"{_TEMPLATE}._raw_config": _read_once(),
-            f"{_TEMPLATE}.local_abspath": _cloned_once(clones),
+            f"{_TEMPLATE}._raw_config": _once_a_checkout("_raw_config"),
+            f"{_TEMPLATE}.commit": _once_a_checkout("commit"),
+            f"{_TEMPLATE}.local_abspath": _checked_out_once(clones),
             f"{_TEMPLATE}.version": _versions_alike(),
             f"{_WORKER}.answers_relpath": _answers_path_once(),
             f"{_WORKER}.jinja_env": _compiled_once(),
@@ -118,21 +121,37 @@ def _named(name: str, function: Callable[[Any], Any]) -> Any:
     return attribute
 
 
-def _cloned_once(folder: Path) -> Any:
-    """Check a version of a template out once, instead of once for each worker that renders it."""
+def _checked_out_once(folder: Path) -> Any:
+    """Check a commit of a template out once, by whatever names it is asked for, and however often.
+
+    It comes straight from the history that stands for the template's address on this machine; Copier would copy all of
+    that first.
+    """
     from copier._template import Template  # noqa: PLC0415
-    from copier._vcs import clone  # noqa: PLC0415
 
     original = Template.__dict__["local_abspath"].func
-    known: dict[tuple[str, str], Path] = {}
+    histories: dict[str, Path] = {}
+
+    @cache
+    def commit_of(url: str, reference: str) -> str:
+        if url not in histories:
+            histories[url] = folder / f"history-{len(histories)}"
+            git(None, "clone", "--quiet", "--mirror", "--shared", "--", url, str(histories[url]))
+        return git(histories[url], "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}").strip()
+
+    @cache
+    def checked_out(url: str, commit: str) -> Path:
+        place = histories[url].with_name(f"{histories[url].name}-{commit}")
+        git(histories[url], "worktree", "add", "--quiet", "--detach", "--", str(place), commit)
+        if (place / ".gitmodules").is_file():
+            git(place, "submodule", "--quiet", "update", "--init", "--recursive")
+        return place.resolve()
 
     def local_abspath(template: Any) -> Path:
         if template.vcs != "git" or not template.ref:
             return original(template)  # type: ignore[no-any-return]
-        key = (template.url_expanded, template.ref)
-        if key not in known:
-            known[key] = Path(clone(*key, location=str(folder / str(len(known))))).resolve()
-        return known[key]
+        url = template.url_expanded
+        return checked_out(url, commit_of(url, template.ref))
 
     return _named("local_abspath", local_abspath)
 
@@ -296,20 +315,20 @@ def _removed_meanwhile(remover: Executor) -> type[TemporaryDirectory[str]]:
     return Removed
 
 
-def _read_once() -> Any:
-    """Read copier.yml once per checked-out template."""
+def _once_a_checkout(name: str) -> Any:
+    """Work an attribute of a template out once for each version that is checked out."""
     from copier._template import Template  # noqa: PLC0415
 
-    original = Template.__dict__["_raw_config"].func
+    original = Template.__dict__[name].func
     known: dict[Path, Any] = {}
 
-    def raw_config(template: Any) -> Any:
+    def attribute(template: Any) -> Any:
         key = template.local_abspath
         if key not in known:
             known[key] = original(template)
         return copy.deepcopy(known[key])
 
-    return _named("_raw_config", raw_config)
+    return _named(name, attribute)
 
 
 def _parsed_fast() -> Callable[..., Any]:
@@ -343,7 +362,7 @@ def _asked_once() -> Callable[[Any, Path, int], None]:
 
 def _ignores_mode(folder: Path) -> bool:
     """Tell whether git ignores the executable bit in `folder`, which need not be a repository."""
-    if not folder.is_dir():
+    if not (folder / ".git").exists():
         return False
     from copier._vcs import get_git  # noqa: PLC0415
 

@@ -7,6 +7,7 @@ for Triptych's own git processes and for those that Copier starts.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -205,14 +206,22 @@ def tree(folder: Path, commit: str = "HEAD") -> Tree:
     return dict(_entries(git(folder, "ls-tree", "-r", "-z", commit), kind_at=1, id_at=2))
 
 
+def staged(folder: Path) -> Tree:
+    """Return the files in the index of `folder`, which has no merge to settle."""
+    return dict(_entries(git(folder, "ls-files", "--stage", "-z"), kind_at=None, id_at=1))
+
+
 def tree_of_folder(repository: Path, folder: Path, index: Path) -> Tree:
-    """Return the files of a plain `folder`, with ids as `repository` would store them.
+    """Return the files of `folder`, with ids as `repository` would store them.
 
     Args:
         repository: The repository that stores the contents.
-        folder: The folder to read; ignore rules are not applied.
+        folder: The folder to read, plain or the repository's own; ignore rules are not applied.
         index: A file, not there yet, for git to work with.
     """
+    if folder == repository:
+        # With the times of the repository's own index, git need not read what did not change since.
+        shutil.copy2(git_folder(repository) / "index", index)
     variables = {"GIT_INDEX_FILE": str(index)}
     own = str(git_folder(repository).resolve())
     git(folder, f"--git-dir={own}", "--work-tree=.", "add", "--all", "--force", ".", variables=variables)
@@ -252,20 +261,20 @@ def commit_all(folder: Path, message: str, identity: Identity) -> str:
 def identity(folder: Path) -> Identity:
     """Return the user's identity as git in `folder` would use it, or the neutral one where there is none."""
 
-    def setting(key: str) -> str:
-        try:
-            return git(folder, "config", "--get", key).strip()
-        except GitError:
-            return ""
-
-    name = os.environ.get("GIT_AUTHOR_NAME") or setting("author.name") or setting("user.name")
+    try:
+        listing = git(folder, "config", "-z", "--get-regexp", r"^((author|user)\.(name|email)|user\.signingkey)$")
+    except GitError:  # there is none of them
+        listing = ""
+    # The last one wins, as it does for git.
+    known = {key: value for entry in listing.split("\0") for key, _, value in [entry.partition("\n")]}
+    name = os.environ.get("GIT_AUTHOR_NAME") or known.get("author.name") or known.get("user.name")
     email = (
         os.environ.get("GIT_AUTHOR_EMAIL")
-        or setting("author.email")
-        or setting("user.email")
+        or known.get("author.email")
+        or known.get("user.email")
         or os.environ.get("EMAIL", "")
     )
-    signs = succeeds(folder, "config", "--get", "user.signingKey") and _true(folder, "commit.gpgSign")
+    signs = "user.signingkey" in known and _true(folder, "commit.gpgSign")
     return Identity(name, email, signs=signs) if name and email else NEUTRAL
 
 

@@ -65,7 +65,7 @@ def finish_interrupted(folders: list[Path], output: Path) -> list[Path]:
     """
     for folder in folders:
         shutil.rmtree(output / f"{_STAGING}{folder.name}", ignore_errors=True)
-    return [folder for folder in folders if git.is_repository(folder) and journal.finish(folder)]
+    return [folder for folder in folders if (folder / ".git").exists() and journal.finish(folder)]
 
 
 def land(plan: Plan, output: Path) -> Landed:
@@ -156,12 +156,12 @@ def _add_branches(part: RepositoryPlan, commit: str) -> list[str]:
     """Make the branches of environments that have none yet, here or at the repository's remotes."""
     if part.action == "create":
         return []
-    added = []
-    for branch in part.repository.branches:
-        known = git.git(part.folder, "for-each-ref", f"refs/heads/{branch}", f"refs/remotes/*/{branch}")
-        if not known:
-            git.git(part.folder, "branch", branch, commit)
-            added.append(branch)
+    listing = git.git(part.folder, "for-each-ref", "--format=%(refname)", "refs/heads/", "refs/remotes/").split()
+    # refs/heads/<branch>, or refs/remotes/<remote>/<branch>
+    known = {name.split("/", 2 if name.startswith("refs/heads/") else 3)[-1] for name in listing}
+    added = [branch for branch in part.repository.branches if branch not in known]
+    for branch in added:
+        git.git(part.folder, "branch", branch, commit)
     return added
 
 

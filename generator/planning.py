@@ -205,8 +205,7 @@ def _plan_creation(plan: RepositoryPlan, render: Renderer, work: Path, plans: li
     git.git(scratch, "init", "--quiet", f"--initial-branch={plan.repository.branch}")
     _vendor(plan, scratch, plans)
     git.git(scratch, "add", "--all", "--force")
-    result = git.tree(scratch, git.git(scratch, "write-tree").strip())
-    plan.changes = [Change(path, Kind.NEW) for path in sorted(result)]
+    plan.changes = [Change(path, Kind.NEW) for path in sorted(git.staged(scratch))]
     plan.scratch = scratch
 
 
