@@ -51,7 +51,7 @@ Memory = Annotated[
 ]
 Rollout = Literal["rolling", "canary", "blueGreen"]
 Deploy = Literal["automatic", "pull-request", "approval"]
-Language = Literal["python"]
+Language = Literal["python", "go"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 

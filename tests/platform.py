@@ -11,7 +11,7 @@ from tests.workbench import triptych
 
 SPECS = Path(__file__).parent / "specs" / "platforms"
 # `shop` is the one that `make demo` makes.
-NAMES = ("shop", "example", "minimal", "one-environment", "five-environments", "hostile")
+NAMES = ("shop", "example", "minimal", "one-environment", "five-environments", "hostile", "languages")
 
 
 @dataclass(frozen=True)

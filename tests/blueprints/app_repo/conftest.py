@@ -1,4 +1,4 @@
-"""What the tests of app-repo share: a repository in which `make setup` has run, and GitHub's stand-in."""
+"""What the tests of app-repo share: repositories in which `make setup` has run, and GitHub's stand-in."""
 
 import fcntl
 import os
@@ -10,22 +10,37 @@ import pytest
 
 from tests.blueprints.app_repo import github as fake
 from tests.platform import Platform, copy_of
-from tests.tools import run
+from tests.tools import run, tool
 
 
 @pytest.fixture(scope="session")
 def workshop(rendered: Callable[[str], Platform], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's app-repo with its .venv; made once for all workers, so read it only."""
+    """The example's app-repo, set up."""
+    return _set_up(rendered, "example", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def languages(rendered: Callable[[str], Platform], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app-repo with a service of each language, set up."""
+    return _set_up(rendered, "languages", tmp_path_factory)
+
+
+def _set_up(
+    rendered: Callable[[str], Platform], name: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a repository in which `make setup` has run; made once for all workers, so read it only."""
     base = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         base = base.parent  # the folder of this run; each worker has one of its own below
-    with (base / "workshop.lock").open("w") as lock:
+    with (base / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        repository = base / "workshop" / "app-repo"
-        if not (repository / ".venv/.installed").exists():
+        repository = base / f"workshop-{name}" / "app-repo"
+        done = repository.parent / "set-up"
+        if not done.exists():
             repository.parent.mkdir(exist_ok=True)
-            copy_of(rendered("example").app, repository.parent)
-            run("make", "setup", f"PYTHON={sys.executable}", cwd=repository)
+            copy_of(rendered(name).app, repository.parent)
+            run("make", "setup", f"PYTHON={sys.executable}", f"GO={tool('go')}", cwd=repository)
+            done.touch()
     return repository
 
 

@@ -1,19 +1,32 @@
-"""The languages whose skeletons the behaviour suite asks: how a service of each is started."""
+"""The languages whose skeletons the behaviour suite asks: how a service of each is built and started."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tools import run, tool
+
 
 @dataclass(frozen=True)
 class Language:
-    """How a service of the example runs, as its image runs it."""
+    """How one service of tests/specs/platforms/languages.yaml runs, as its image runs it."""
 
     service: str
-    # The command, given the app-repo in which `make setup` has run; its folder is services/<service>.
-    command: Callable[[Path], tuple[str, ...]]
+    # Given the app-repo in which `make setup` has run: builds the service and returns its command, for services/<service>.
+    build: Callable[[Path], tuple[str, ...]]
+
+
+def _python(app: Path) -> tuple[str, ...]:
+    return str(app / ".venv/bin/python"), "-m", "app"
+
+
+def _go(app: Path) -> tuple[str, ...]:
+    binary = app / ".go/service"
+    run(tool("go"), "build", "-o", binary, ".", cwd=app / "services/catalog")
+    return (str(binary),)
 
 
 LANGUAGES = {
-    "python": Language("orders", lambda app: (str(app / ".venv/bin/python"), "-m", "app")),
+    "python": Language("orders", _python),
+    "go": Language("catalog", _go),
 }

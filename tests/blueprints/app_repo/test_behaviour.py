@@ -59,16 +59,21 @@ def language(request: pytest.FixtureRequest) -> Language:
 
 
 @pytest.fixture(scope="module")
-def folder(workshop: Path, language: Language) -> Path:
-    return workshop / "services" / language.service
+def folder(languages: Path, language: Language) -> Path:
+    return languages / "services" / language.service
 
 
 @pytest.fixture(scope="module")
-def start(workshop: Path, folder: Path, language: Language) -> Start:
+def command(languages: Path, language: Language) -> tuple[str, ...]:
+    return language.build(languages)
+
+
+@pytest.fixture(scope="module")
+def start(folder: Path, command: tuple[str, ...]) -> Start:
     """Starts the service with more environment variables."""
 
     def start(**environment: str) -> AbstractContextManager[Service]:
-        return started(*language.command(workshop), cwd=folder, **environment)
+        return started(*command, cwd=folder, **environment)
 
     return start
 
@@ -332,9 +337,9 @@ def test_probes_are_logged_for_debugging_alone(start: Start) -> None:
     ],
 )
 def test_a_wrong_setting_is_refused_at_the_start(
-    workshop: Path, folder: Path, language: Language, variable: str, value: str
+    folder: Path, command: tuple[str, ...], variable: str, value: str
 ) -> None:
-    result = run(*language.command(workshop), cwd=folder, env={variable: value}, check=False)
+    result = run(*command, cwd=folder, env={variable: value}, check=False)
     assert result.returncode == 2
     first, *faults = result.stderr.splitlines()
     assert first == "Cannot start, the configuration is wrong:"
@@ -342,10 +347,10 @@ def test_a_wrong_setting_is_refused_at_the_start(
 
 
 def test_all_wrong_settings_are_named_at_once_and_none_is_shown(
-    workshop: Path, folder: Path, language: Language
+    folder: Path, command: tuple[str, ...]
 ) -> None:
     env = {"PORT": "hunter2", "LOG_LEVEL": "hunter2"}
-    result = run(*language.command(workshop), cwd=folder, env=env, check=False)
+    result = run(*command, cwd=folder, env=env, check=False)
     assert "PORT:" in result.stderr
     assert "LOG_LEVEL:" in result.stderr
     assert "hunter2" not in result.stderr + result.stdout
@@ -357,12 +362,12 @@ def test_a_setting_may_lie_in_a_file(start: Start, tmp_path: Path) -> None:
         assert ask(service, "GET", "/").json["version"] == "4.5.6"
 
 
-def test_a_taken_port_ends_the_process(workshop: Path, folder: Path, language: Language) -> None:
+def test_a_taken_port_ends_the_process(folder: Path, command: tuple[str, ...]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         env = {"HOST": "127.0.0.1", "PORT": str(taken.getsockname()[1])}
-        result = run(*language.command(workshop), cwd=folder, env=env, check=False)
+        result = run(*command, cwd=folder, env=env, check=False)
     assert result.returncode not in (0, -signal.SIGKILL)
 
 

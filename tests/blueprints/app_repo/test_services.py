@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from tests.blueprints.app_repo.process import started
 from tests.platform import Platform, answers_of
-from tests.tools import run
+from tests.tools import run, tool
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +53,21 @@ def test_their_style_and_types_are_clean(workshop: Path) -> None:
         "== services/catalog",
         "== services/orders",
     ]
+
+
+def test_a_service_of_each_language_is_tested_and_clean(languages: Path) -> None:
+    out = run("make", "lint", "test", f"GO={tool('go')}", cwd=languages).stdout
+    folders = ["shared/go", "shared/python", "services/catalog", "services/orders"]
+    assert [line.removeprefix("== ") for line in out.splitlines() if line.startswith("==")] == folders * 2
+
+
+def test_a_broken_go_service_fails_its_tests_and_its_lint(languages: Path, tmp_path: Path) -> None:
+    # A service finds its library by a path from its own folder.
+    for folder in ("services/catalog", "shared/go"):
+        shutil.copytree(languages / folder, tmp_path / folder)
+    routes = tmp_path / "services/catalog/routes.go"
+    routes.write_text(routes.read_text().replace("settings.ServiceVersion", "settings.ServiceName"))
+    assert "FAIL" in run(tool("go"), "test", "./...", cwd=routes.parent, check=False).stdout
 
 
 def test_a_broken_service_fails_its_tests_and_only_its(bench: Path) -> None:
