@@ -259,6 +259,28 @@ def test_a_proposal_takes_along_what_waits(remote: Path) -> None:
     assert "Promoted-from: dev" in outcome["body"]
 
 
+def test_a_proposal_that_git_cannot_merge_any_more_is_refreshed(remote: Path) -> None:
+    # The first entry of an environment stands right below one that changes: to git, the same place.
+    work = clone(remote, "one")
+    change_platform(work, "dev", deploy="pull-request")
+    change_platform(work, "staging", deploy="automatic")
+    run("git", "push", "--quiet", "origin", "main", cwd=work)
+    release(work, "dev", [build("orders")])
+    release(work, "staging", [build("orders")])
+    run("git", "push", "--quiet", "origin", "main", cwd=work)
+    promote(work, "--to=prod", "--train", "--propose")
+    release(work, "dev", [build("orders", 2)])
+    run("git", "push", "--quiet", "origin", "main", cwd=work)
+    person = clone(remote, "person", "--branch=promote/prod")
+    assert run("git", "merge", "origin/main", cwd=person, check=False).returncode == 1
+
+    promote(work, "--to=prod", "--refresh", "--propose")
+    after = clone(remote, "after", "--branch=promote/prod")
+    assert log(after, "%P", "-1") == [head(remote)]
+    assert registry(after)["orders"]["prod"]["version"] == version("orders")
+    assert registry(after)["orders"]["dev"]["version"] == version("orders", 2)
+
+
 def test_a_look_at_a_proposal_leaves_it_alone(remote: Path) -> None:
     work = clone(remote, "one")
     release(work, "dev", [build("orders")], "--push")

@@ -105,7 +105,7 @@ def test_a_pin_is_honoured_and_said(cd: Path) -> None:
     assert registry(cd)["orders"]["dev"]["version"] == version
     assert registry(cd)["orders"]["dev"]["pinned"]["by"] == "ada"
     assert registry(cd)["catalog"]["dev"]["version"] == build("catalog", 2)["version"]
-    assert "until 2026-12-01 by ada" in script(cd, "registry").stdout
+    assert "until 2026-12-01 by ada" in script(cd, "status").stdout
 
 
 def test_a_service_without_a_chart_is_named_after_the_others_are_written(cd: Path) -> None:

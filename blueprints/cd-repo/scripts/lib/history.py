@@ -80,6 +80,27 @@ class Change:
     after: Image | None
 
 
+@dataclass(frozen=True)
+class Event:
+    """What a person wants to know of a change, or of a pin, which changes no image.
+
+    Attributes:
+        what: release, promote, rollback, pin, unpin; change when no script wrote it.
+    """
+
+    commit: Commit
+    what: str
+    service: str
+    environment: str
+    before: Image | None
+    after: Image | None
+
+    @property
+    def reason(self) -> str:
+        """Why, where somebody said so."""
+        return "; ".join(self.commit.trailers.get("Reason", []))
+
+
 Place = tuple[str, str]
 
 
@@ -89,26 +110,28 @@ def complete(tree: Path, remote: str) -> None:
         git.git(tree, "fetch", "--quiet", "--no-tags", "--unshallow", remote)
 
 
-def changes(root: Path, paths: Iterable[Path] = (umbrella.RELEASES,), revision: str = "HEAD") -> list[Change]:
+def changes(root: Path, paths: Iterable[Path] = (umbrella.RELEASES,)) -> list[Change]:
     """Return every change, oldest first.
 
     Args:
         paths: Where to look; the folders or files of registry/releases/ that are of interest.
     """
-    state: dict[Place, Image] = {}
+    return [change for _, made in _changes(_commits(root, [path.as_posix() for path in paths])) for change in made]
+
+
+def events(root: Path, service: str | None = None, environment: str | None = None) -> list[Event]:
+    """Return everything that happened, oldest first, or what concerns one service, one environment, or both."""
+    files = f":(glob){umbrella.RELEASES}/{environment or '*'}/{service or '*'}.yaml"
     found = []
-    for commit, patch in _commits(root, revision, [path.as_posix() for path in paths]):
-        for (service, environment), fields in _edits(patch):
-            before = state.pop((service, environment), None)
-            after = None
-            if fields is not None:
-                known = {"tag": before.version, "digest": before.digest} if before else {}
-                image = {**known, **fields}
-                if image.keys() != {"tag", "digest"}:
-                    continue
-                after = state[service, environment] = Image(image["tag"], image["digest"])
-            if before != after:
-                found.append(Change(commit, service, environment, before, after))
+    for commit, made in _changes(_commits(root, [files, registry.PATH.as_posix()])):
+        for change in made:
+            found.append(Event(commit, commit.kind, change.service, change.environment, change.before, change.after))
+        # A rollback tells of its pin itself.
+        trailer = {"pin": "Pinned", "unpin": "Unpinned"}.get(commit.kind, "")
+        for value in commit.trailers.get(trailer, []):
+            name, place = value.split(" ")[:2]
+            if service in (None, name) and environment in (None, place):
+                found.append(Event(commit, commit.kind, name, place, None, None))
     return found
 
 
@@ -133,15 +156,34 @@ def registry_at(root: Path, commit: str, name: str | None = None) -> Services:
         raise CommandError(f"{name or commit}: {error}") from error
 
 
-def _commits(root: Path, revision: str, paths: list[str]) -> Iterator[tuple[Commit, str]]:
+def _changes(history: Iterable[tuple[Commit, str]]) -> Iterator[tuple[Commit, list[Change]]]:
+    """Yield each commit with the changes that its patch makes."""
+    state: dict[Place, Image] = {}
+    for commit, patch in history:
+        made = []
+        for (service, environment), fields in _edits(patch):
+            before = state.pop((service, environment), None)
+            after = None
+            if fields is not None:
+                known = {"tag": before.version, "digest": before.digest} if before else {}
+                image = {**known, **fields}
+                if image.keys() != {"tag", "digest"}:
+                    continue
+                after = state[service, environment] = Image(image["tag"], image["digest"])
+            if before != after:
+                made.append(Change(commit, service, environment, before, after))
+        yield commit, made
+
+
+def _commits(root: Path, paths: list[str]) -> Iterator[tuple[Commit, str]]:
     """Yield the commits of the branch that touch `paths`, oldest first, each with its patch."""
     form = "%x00%H%x00%P%x00%cI%x00%an%x00%B%x00"
     # People's settings of git must not change what is read below.
     plain = ["--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/"]
     branch = ["--first-parent", "--diff-merges=first-parent", "--reverse"]
-    log = git.git(root, "log", *branch, *plain, "--patch", "--unified=0", f"--format={form}", revision, "--", *paths)
+    log = git.git(root, "log", *branch, *plain, "--patch", "--unified=0", f"--format={form}", "HEAD", "--", *paths)
     parts = log.split("\0")[1:]
-    merged = _Merged(root, revision)
+    merged = _Merged(root)
     for start in range(0, len(parts), _FIELDS_OF_COMMIT):
         identity, parents, when, author, message, patch = parts[start : start + _FIELDS_OF_COMMIT]
         if " " in parents and commits.kind_of(message) is None:
@@ -152,18 +194,17 @@ def _commits(root: Path, revision: str, paths: list[str]) -> Iterator[tuple[Comm
 class _Merged:
     """Messages of the commits that merges brought to the branch, which only a repository with such merges needs."""
 
-    def __init__(self, root: Path, revision: str) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._revision = revision
 
     @cached_property
     def _all(self) -> dict[str, tuple[list[str], str]]:
-        parts = git.git(self._root, "log", "--format=%x00%H%x00%P%x00%B", self._revision).split("\0")[1:]
+        parts = git.git(self._root, "log", "--format=%x00%H%x00%P%x00%B", "HEAD").split("\0")[1:]
         return {parts[at]: (parts[at + 1].split(), parts[at + 2]) for at in range(0, len(parts), 3)}
 
     @cached_property
     def _branch(self) -> set[str]:
-        return set(git.git(self._root, "log", "--first-parent", "--format=%H", self._revision).split())
+        return set(git.git(self._root, "log", "--first-parent", "--format=%H", "HEAD").split())
 
     def message(self, merged: str) -> str | None:
         """Return the newest message of a script that a merge brought, if there is one."""
@@ -184,10 +225,11 @@ def _edits(patch: str) -> Iterator[tuple[Place, dict[str, str] | None]]:
     place: Place | None = None
     fields: dict[str, str] | None = {}
     for line in patch.split("\n"):
-        if match := _FILE.fullmatch(line):
+        if line.startswith("diff --git "):
             if place:
                 yield place, fields
-            place, fields = (match[2], match[1]), {}
+            match = _FILE.fullmatch(line)
+            place, fields = ((match[2], match[1]) if match else None), {}
         elif line.startswith("deleted file"):
             fields = None
         elif fields is not None and (match := _FIELD.fullmatch(line)):
