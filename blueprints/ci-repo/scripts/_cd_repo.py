@@ -71,7 +71,7 @@ def gh(clone: Path, *arguments: str, stdin: str = "") -> str:
     return done.stdout.strip()
 
 
-def _gh(clone: Path, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+def _gh(clone: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             ["gh", *arguments], cwd=clone, input=stdin, stdout=subprocess.PIPE, text=True, check=False

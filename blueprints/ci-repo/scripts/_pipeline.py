@@ -6,11 +6,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 SCRIPTS = Path(__file__).resolve().parent
 CONFIG = SCRIPTS.parent / "config"
+
+# A matrix holds 256 jobs: https://docs.github.com/actions/reference/limits
+CHUNK = 200
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # A GitHub account, or an App.
@@ -53,6 +57,17 @@ def run(command: Sequence[str], stdin: str = "") -> str:
     except subprocess.CalledProcessError as error:
         fail(f"{command[0]} failed with exit code {error.returncode}: {' '.join(command)}")
     return done.stdout
+
+
+def moment(time: str) -> datetime:
+    """Return a time in RFC 3339 as something that can be compared; ValueError when it is none."""
+    return datetime.fromisoformat(time.replace("Z", "+00:00"))
+
+
+def chunks(names: Sequence[str]) -> str:
+    """Return lists of services for the workflow's matrix, as JSON; each list is JSON in itself."""
+    starts = range(0, len(names), CHUNK)
+    return json.dumps([{"id": i, "services": json.dumps(names[at : at + CHUNK])} for i, at in enumerate(starts, 1)])
 
 
 def output(**values: str) -> None:

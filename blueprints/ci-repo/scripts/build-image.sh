@@ -101,6 +101,7 @@ done
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 version="$("$scripts/image-version.sh" --source "$context")"
 revision="$(git -C "$context" rev-parse HEAD)"
+key="$("$scripts/source-key" --source "$context" --service "$service")"
 SOURCE_DATE_EPOCH="$(git -C "$context" show --no-patch --format=%ct HEAD)"
 export SOURCE_DATE_EPOCH
 created="$(git -C "$context" show --no-patch --format=%cI HEAD)"
@@ -114,6 +115,7 @@ options=(
   --label "org.opencontainers.image.version=$version"
   --label "org.opencontainers.image.revision=$revision"
   --label "org.opencontainers.image.created=$created"
+  --label "triptych.source=$key"
 )
 case "${builder:-$(find_builder)}" in
   docker) build_with_docker ;;

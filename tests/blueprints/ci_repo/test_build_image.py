@@ -39,6 +39,20 @@ def test_an_image_knows_what_it_was_built_from(
     assert labels["org.opencontainers.image.revision"] == labels["built.revision"] == head
     assert labels["org.opencontainers.image.source"] == "https://github.com/acme/app-repo"
     assert config["created"] == "2026-11-23T08:15:00Z"
+    key = run(scripts / "source-key", "--source", source, "--service", "orders").stdout.strip()
+    assert labels["triptych.source"] == key
+
+
+def test_a_dockerfile_cannot_say_that_it_was_built_from_something_else(
+    scripts: Path, source: Path, tmp_path: Path, builder: dict[str, str]
+) -> None:
+    with (source / "services/orders/Dockerfile").open("a") as file:
+        file.write(f'LABEL triptych.source="{"f" * 64}" org.opencontainers.image.revision="{"f" * 40}"\n')
+    commit(source, "Pretend")
+    build(scripts, source, tmp_path / "image", builder)
+    labels = config_of(tmp_path / "image")["config"]["Labels"]
+    assert "f" * 40 not in labels.values()
+    assert labels["triptych.source"] != "f" * 64
 
 
 def test_a_build_leaves_no_image_behind(scripts: Path, source: Path, tmp_path: Path, builder: dict[str, str]) -> None:

@@ -202,6 +202,39 @@ def test_a_push_becomes_signed_images_and_one_commit(github: GitHub, tools: Tool
 
 
 @pytest.mark.slow
+def test_what_was_built_once_is_not_built_again(github: GitHub) -> None:
+    github.app_push(github.push())
+    first = github.digest("orders")
+    (github.source / "services/orders/hello").write_text("good morning\n")
+    commit(github.source, "Say good morning", when="2026-11-23T11:00:00+02:00")
+    github.app_push(github.push())
+    assert github.digest("orders") != first
+
+    # The team takes its change back: the image of that content is there, and is deployed as the newest.
+    (github.source / "services/orders/hello").write_text("orders\n")
+    commit(github.source, "Say it as before", when="2026-11-23T12:00:00+02:00")
+    back = github.app_push(github.push())
+    assert back.succeeded, back.output
+    assert back.jobs == {"Accept", "Plan", "Register"}
+    assert "orders is built already" in back.output
+    assert github.digest("orders") == first
+
+    # Somebody pins it: the next change is built once, held back at each push, and the run says so.
+    with_registry = github.folder / "cd"
+    run("git", "clone", "--quiet", github.cd, with_registry)
+    options = ("--reason", "holidays", "--until", "7d", "--by", "jo", "--push")
+    run("python3", "scripts/pin", "--service", "orders", "--environment", "dev", *options, cwd=with_registry)
+    (github.source / "services/orders/hello").write_text("good evening\n")
+    commit(github.source, "Say good evening", when="2026-11-23T13:00:00+02:00")
+    built = github.app_push(github.push())
+    assert built.jobs == {"Accept", "Plan", "Register", *LEGS["orders"]}
+    again = github.app_push(github.push())
+    assert again.jobs == {"Accept", "Plan", "Register"}
+    assert "refused: orders is pinned to" in again.output
+    assert github.digest("orders") == first
+
+
+@pytest.mark.slow
 def test_a_vulnerable_image_is_neither_pushed_nor_deployed(github: GitHub, tools: Toolbox) -> None:
     done = github.app_push(github.push(), FOUND="CVE-2026-1")
     assert not done.succeeded

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +22,69 @@ PLAN = {
     "committed_at": "2026-11-23T08:15:00Z",
     "version": VERSION,
     "services": {"catalog": "c" * 64, "orders": "0" * 64},
+    "builds": ["catalog", "orders"],
+    "reused": {},
 }
 DIGESTS = {"catalog": f"sha256:{'1' * 64}", "orders": f"sha256:{'2' * 64}"}
 
-# A registry that holds the images of the variable IMAGES: {reference: [digest, revision]}.
+# A registry that holds the images of the file IMAGES: {reference: [digest, labels]}.
 SKOPEO = """
-images = json.loads(os.environ["IMAGES"])
-digest, revision = images.get(args[-1].removeprefix("docker://")) or sys.exit("manifest unknown")
-print(json.dumps({"Digest": digest, "Labels": {"org.opencontainers.image.revision": revision}}))
+images = json.load(open(os.environ["IMAGES"]))
+digest, labels = images.get(args[-1].removeprefix("docker://")) or sys.exit("manifest unknown")
+print(json.dumps({"Digest": digest, "Labels": labels}))
 """
 
 
+@dataclass
+class Store:
+    """An image registry, what is signed in it, and the scripts that ask it."""
+
+    scripts: Path
+    folder: Path
+    env: dict[str, str]
+    images: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+
+    def push(
+        self, service: str, *, commit: str = COMMIT, source: str = "", signed: bool = True, by_source: bool = False
+    ) -> None:
+        """Push an image as the pipeline does; `by_source` gives it the tag of its content alone."""
+        source = source or PLAN["services"][service]  # type: ignore[index]
+        labels = {"version": VERSION, "revision": commit, "created": "2026-11-23T10:15:00+02:00"}
+        labels = {f"org.opencontainers.image.{name}": value for name, value in labels.items()}
+        name = f":source-{PLAN['services'][service]}" if by_source else f":{VERSION}"  # type: ignore[index]
+        for reference in (name, f"@{DIGESTS[service]}"):
+            self.images[f"ghcr.io/acme/{service}{reference}"] = (
+                DIGESTS[service],
+                {**labels, "triptych.source": source},
+            )
+        if signed:
+            with (self.folder / "signatures").open("a") as file:
+                reference = f"ghcr.io/acme/{service}@{DIGESTS[service]}"
+                file.write(f"sign {reference}\nattest {reference}\n")
+
+    def run(self, script: str, *args: str | Path, plan: Any = PLAN) -> tuple[Any, str, str]:
+        """Run a script on a plan, and return what it wrote, its outputs, and its warnings."""
+        (self.folder / "plan.json").write_text(json.dumps(plan))
+        (self.folder / "images.json").write_text(json.dumps(self.images))
+        (self.folder / "outputs").unlink(missing_ok=True)
+        paths = {"IMAGES": "images.json", "FAKE_COSIGN_STATE": "signatures", "GITHUB_OUTPUT": "outputs"}
+        env = {**self.env, **{name: str(self.folder / path) for name, path in paths.items()}}
+        done = run(self.scripts / script, *args, cwd=self.folder, env=env)
+        written = "builds.json" if script == "collect-builds" else "plan.json"
+        return json.loads((self.folder / written).read_text()), (self.folder / "outputs").read_text(), done.stderr
+
+
 @pytest.fixture
-def collect(scripts: Path, tools: Toolbox, tmp_path: Path) -> Any:
-    """Return a function that collects from images and signatures: the builds, the outputs, the warnings."""
+def store(scripts: Path, tools: Toolbox, tmp_path: Path) -> Store:
     tools.add("skopeo", SKOPEO)
     tools.add("cosign", COSIGN)
-    (tmp_path / "plan.json").write_text(json.dumps(PLAN))
-
-    def collect(revisions: dict[str, str], signed: list[str]) -> tuple[Any, str, str]:
-        images = {f"ghcr.io/acme/{s}:{VERSION}": [DIGESTS[s], revision] for s, revision in revisions.items()}
-        signatures = tmp_path / "signatures"
-        references = [f"ghcr.io/acme/{service}@{DIGESTS[service]}" for service in signed]
-        signatures.write_text("".join(f"sign {r}\nattest {r}\n" for r in references))
-        outputs = tmp_path / "outputs"
-        outputs.unlink(missing_ok=True)
-        env = {"IMAGES": json.dumps(images), "FAKE_COSIGN_STATE": str(signatures), "GITHUB_OUTPUT": str(outputs)}
-        result = run(scripts / "collect-builds", cwd=tmp_path, env={**tools.env, **env})
-        return json.loads((tmp_path / "builds.json").read_text()), outputs.read_text(), result.stderr
-
-    return collect
+    return Store(scripts, tmp_path, tools.env)
 
 
-def test_what_was_built_and_signed_is_registered(collect: Any) -> None:
-    builds, outputs, _ = collect({"catalog": COMMIT, "orders": COMMIT}, ["catalog", "orders"])
+def test_what_was_built_and_signed_is_registered(store: Store) -> None:
+    store.push("catalog")
+    store.push("orders")
+    builds, outputs, _ = store.run("collect-builds")
     assert outputs == "count=2\nmissing=\n"
     assert builds[1] == {
         "service": "orders",
@@ -67,20 +97,69 @@ def test_what_was_built_and_signed_is_registered(collect: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("revisions", "signed"),
+    "orders",
     [
-        pytest.param({"catalog": COMMIT}, ["catalog", "orders"], id="not built"),
-        pytest.param({"catalog": COMMIT, "orders": COMMIT}, ["catalog"], id="not signed"),
-        pytest.param({"catalog": COMMIT, "orders": "f" * 40}, ["catalog", "orders"], id="of another commit"),
+        pytest.param(None, id="not built"),
+        pytest.param({"signed": False}, id="not signed"),
+        pytest.param({"commit": "f" * 40}, id="of another commit"),
+        pytest.param({"source": "f" * 64}, id="of other content"),
+        pytest.param({"source": "none"}, id="of nobody knows what"),
     ],
 )
 def test_a_service_that_failed_is_missing_and_the_others_are_registered(
-    collect: Any, revisions: dict[str, str], signed: list[str]
+    store: Store, orders: dict[str, Any] | None
 ) -> None:
-    builds, outputs, warnings = collect(revisions, signed)
+    store.push("catalog")
+    if orders:
+        store.push("orders", **orders)
+    builds, outputs, warnings = store.run("collect-builds")
     assert [build["service"] for build in builds] == ["catalog"]
     assert outputs == "count=1\nmissing=orders\n"
     assert "no trusted image of orders" in warnings
+
+
+def deployed(folder: Path, committed_at: str) -> Path:
+    """Write what cd-repo's registry says of orders."""
+    path = folder / "deployed.json"
+    path.write_text(json.dumps({"orders": {"dev": {"source": "f" * 64, "committed_at": committed_at}}}))
+    return path
+
+
+def test_what_is_built_already_is_not_built_again(store: Store, tmp_path: Path) -> None:
+    store.push("orders", commit="e" * 40, by_source=True)
+    plan, outputs, _ = store.run("find-images", "--deployed", deployed(tmp_path, "2026-11-22T00:00:00Z"))
+    assert plan["builds"] == ["catalog"]
+    assert outputs.splitlines()[0] == "builds=1"
+    assert json.loads(json.loads(outputs.splitlines()[1].removeprefix("chunks="))[0]["services"]) == ["catalog"]
+    store.push("catalog")
+    builds, _, _ = store.run("collect-builds", plan=plan)
+    assert [build["service"] for build in builds] == ["catalog", "orders"]
+    # It is the image of the commit that built it, with the time of that commit.
+    assert (builds[1]["commit"], builds[1]["digest"]) == ("e" * 40, DIGESTS["orders"])
+    assert builds[1]["committed_at"] == "2026-11-23T08:15:00Z"
+
+
+def test_content_that_comes_back_is_newer_than_what_runs(store: Store, tmp_path: Path) -> None:
+    store.push("orders", by_source=True)
+    reverted = {**PLAN, "committed_at": "2026-11-25T00:00:00Z"}
+    plan, _, _ = store.run("find-images", "--deployed", deployed(tmp_path, "2026-11-24T00:00:00Z"), plan=reverted)
+    assert plan["reused"]["orders"]["committed_at"] == "2026-11-25T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        pytest.param({"signed": False}, id="not signed"),
+        pytest.param({"source": "f" * 64}, id="under a tag that somebody moved"),
+    ],
+)
+def test_an_image_that_is_not_to_be_trusted_is_built_again(
+    store: Store, tmp_path: Path, orders: dict[str, Any]
+) -> None:
+    store.push("orders", by_source=True, **orders)
+    plan, _, _ = store.run("find-images", "--deployed", deployed(tmp_path, "2026-11-22T00:00:00Z"))
+    assert plan["builds"] == ["catalog", "orders"]
+    assert plan["reused"] == {}
 
 
 @pytest.mark.parametrize("missing", ["skopeo", "cosign"])
