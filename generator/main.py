@@ -7,7 +7,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,7 +36,7 @@ _template = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("triptych"), prog_name="triptych")
+@click.version_option(package_name="triptych", prog_name="triptych")
 def cli() -> None:
     """One services.yaml becomes an app-repo, a ci-repo and a cd-repo, and they stay in step with it.
 

@@ -56,3 +56,13 @@ def test_nothing_of_the_machine_is_committed() -> None:
     lines = [line for line in tracked.stdout.splitlines() if not line.startswith("tests/")]
     assert lines == []
     assert run("git", "grep", "-lF", str(ROOT), cwd=ROOT, check=False).stdout == ""
+
+
+def test_help_loads_nothing_that_it_does_not_need() -> None:
+    """Copier and pydantic take half a second, which shells that complete a command line have not."""
+    code = "import sys, generator.main; print(*sorted(sys.modules))"
+
+    loaded = run(sys.executable, "-c", code, cwd=ROOT).stdout.split()
+
+    assert "generator.output" in loaded
+    assert {"copier", "pydantic", "ruamel.yaml", "generator.planning"} & set(loaded) == set()

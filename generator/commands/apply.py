@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from generator import output
+from generator import output, report
 from generator.changes import Kind
 from generator.conflicts import leave_conflicts
 from generator.errors import InputError, RefusedError
@@ -42,7 +42,7 @@ def run(file: Path, folder: Path, template: str | None, *, prune: bool, keep_con
             elif refusal is None and plan.changes_something:
                 progress("committing")
                 landed = land(plan, folder)
-    output.show_plan(plan)
+    report.show_plan(plan)
     if refusal:
         raise RefusedError(refusal)
     if plan.of_kind(Kind.CONFLICT):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from generator import git, output
+from generator import git, output, report
 from generator.notes import notes
 from generator.planning import Plan, planned
 from generator.projection import repositories
@@ -27,9 +27,9 @@ def run(  # noqa: PLR0913 -- one argument an option of the command line
         patches = _patches(plan) if diff else []
         progress("")
     if as_json:
-        output.raw(output.plan_as_json(plan) + "\n")
+        output.raw(report.plan_as_json(plan) + "\n")
     else:
-        output.show_plan(plan)
+        report.show_plan(plan)
         for patch in patches:
             output.patch(patch)
     output.notes(plan.leftovers)
