@@ -134,6 +134,14 @@ class Features(Model):
 
     scanning: Scanning = Scanning()
     """Scanners of the pipeline."""
+    gateway: bool = True
+    """Install Envoy Gateway and a Gateway in each cluster; switch it off where clusters have a Gateway already."""
+    external_secrets: bool = True
+    """Install External Secrets in each cluster; switch it off where clusters have it already."""
+    rollouts: bool = True
+    """Install Argo Rollouts in each cluster; switch it off where clusters have it already."""
+    sso: bool = True
+    """Let people log in to Argo CD with their GitHub account and teams, where `platform.domain` gives it an address."""
     scaling: Scaling = Scaling()
     """What sizes services, besides the number of their pods."""
     observability: Observability = Observability()
@@ -147,6 +155,8 @@ class Team(Model):
     """Name that services and environments refer to."""
     github: Annotated[str, Field(pattern=names.GITHUB_TEAM, max_length=200, examples=["@acme/payments"])] | None = None
     """The team's handle on GitHub. Default: `@<organization>/<name>`."""
+    sso_group: Annotated[str, Field(pattern=names.GROUP, max_length=200, examples=["acme:payments"])] | None = None
+    """The team's group in single sign-on. Default: as GitHub has it, `<organization>:<team>`."""
 
 
 class Autoscaling(Model):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from generator import resolve
+from generator import addons, resolve
 from generator.models import Service, ServiceOverride, Spec
 
 Answers = dict[str, Any]
@@ -112,6 +112,8 @@ def _cd(spec: Spec) -> Answers:
             | {"syncWindows": [_sync_window(window) for window in environment.windows]}
             for environment in resolve.environments(spec)
         ],
+        "addons": {addon.name: _addon(addon) for addon in addons.wanted(spec)},
+        "argocd": _argocd(spec),
         "features": {
             "metrics": spec.features.observability.metrics,
             "verticalPodAutoscaler": spec.features.scaling.vertical_pod_autoscaler,
@@ -129,6 +131,38 @@ def _cd(spec: Spec) -> Answers:
                 "environments": _overrides(spec, service),
             }
             for service in _services(spec)
+        ],
+    }
+
+
+def _addon(addon: addons.Addon) -> Answers:
+    return {
+        "namespace": addon.namespace,
+        "wave": addon.wave,
+        "podSecurity": addon.pod_security,
+        "hub": addon.hub,
+    }
+
+
+def _argocd(spec: Spec) -> Answers:
+    host = resolve.argocd_host(spec)
+    handles = [handle for team in spec.teams if (handle := resolve.team_handle(spec, team.name))]
+    organizations = {spec.platform.github.organization, *(handle[1:].split("/")[0] for handle in handles)}
+    platform_team = spec.platform.team or "platform"
+    return {
+        "host": host,
+        "organizations": sorted(organizations) if host and spec.features.sso else [],
+        "teams": [
+            {
+                "name": team.name,
+                "group": resolve.sso_group(spec, team),
+                "platform": team.name == platform_team,
+                # The platform's team may do with every service what a team may do with its own.
+                "services": [service.name for service in _services(spec) if service.team == team.name]
+                if team.name != platform_team
+                else [],
+            }
+            for team in sorted(spec.teams, key=lambda team: team.name)
         ],
     }
 

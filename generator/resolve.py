@@ -17,6 +17,7 @@ from generator.models import (
     Service,
     ServiceOverride,
     Spec,
+    Team,
 )
 from generator.names import amount
 
@@ -109,6 +110,16 @@ def team_handle(spec: Spec, name: str | None) -> str | None:
         if team.name == name:
             return team.github or f"@{spec.platform.github.organization}/{team.name}"
     return None
+
+
+def sso_group(spec: Spec, team: Team) -> str:
+    """Return what single sign-on calls `team`: as Dex has GitHub's teams, organization and name."""
+    return team.sso_group or (team_handle(spec, team.name) or "").removeprefix("@").replace("/", ":")
+
+
+def argocd_host(spec: Spec) -> str | None:
+    """Return where people find Argo CD, or None where the platform has no domain."""
+    return f"argocd.{spec.platform.domain}" if spec.platform.domain else None
 
 
 def platform_owner(spec: Spec) -> str | None:

@@ -33,7 +33,11 @@ class Platform:
 
 def render(name: str, directory: Path) -> Platform:
     """Apply the spec called `name` below `directory`."""
-    spec = spec_of(name)
+    return render_spec(spec_of(name), directory, name)
+
+
+def render_spec(spec: Path, directory: Path, name: str = "") -> Platform:
+    """Apply a spec below `directory`."""
     result = triptych("apply", "--file", spec, "--output", directory)
     assert result.code == 0, result.err
     # Tests know the repositories by their blueprints, whatever the spec calls them.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.blueprints.cd_repo import addons
 from tests.blueprints.cd_repo.support import (
     Object,
     build,
@@ -37,8 +38,9 @@ def cluster(name: str, **labels: str) -> dict[str, Any]:
 
 
 CLUSTER = cluster("cluster-1", region="eu-central-1")
-# The only use of a parameter that is more than its value: a label that a cluster need not have.
-LABEL = r'index \.(metadata)\.labels "[a-z0-9/-]+" \| default "none"'
+# The only uses of a parameter that are more than its value: labels, and whether Argo CD itself runs there.
+LABEL = r'index \.(metadata)\.labels "[a-z0-9/-]+"( \| default "none")?'
+SERVER = r'eq \.(server) "https://kubernetes\.default\.svc"'
 
 
 def load(file: Path) -> Object:
@@ -51,7 +53,7 @@ def expand(template: Object, parameters: list[dict[str, Any]], folder: Path) -> 
     text = re.sub(r"\{\{.*?\}\}", lambda reference: json.loads(f'"{reference[0]}"'), json.dumps(template))
     # Helm writes nothing for a key that is missing, where Argo CD fails.
     for reference in re.findall(r"\{\{ (.*?) \}\}", text):
-        found = re.fullmatch(LABEL, reference) or re.fullmatch(r"\.(\w+)", reference)
+        found = next(filter(None, (re.fullmatch(form, reference) for form in (LABEL, SERVER, r"\.(\w+)"))), None)
         assert found and all(found[1] in one for one in parameters), f"no parameter for {reference}"
     (folder / "templates").mkdir(parents=True)
     (folder / "Chart.yaml").write_text("{apiVersion: v2, name: expand, version: 1.0.0}")
@@ -78,7 +80,7 @@ def parameters_of(
 
 @cache
 def projects_of(repository: Path) -> dict[str, Object]:
-    files = [repository / "argocd/project.yaml", *repository.glob("argocd/environments/*/project.yaml")]
+    files = (repository / "argocd").rglob("project.yaml")
     return {project["metadata"]["name"]: project for project in map(load, files)}
 
 
@@ -244,6 +246,36 @@ def test_the_root_application_keeps_everything_and_may(platform: Platform) -> No
     assert (root["spec"]["source"]["path"], root["spec"]["source"]["directory"]) == ("argocd", {"recurse": True})
     for file in (platform.cd / "argocd").rglob("*.yaml"):
         assert allows(project, load(file)), file
+
+
+def test_the_project_of_the_add_ons_takes_them_from_this_repository_alone(platform: Platform) -> None:
+    applications = addons.applications_of(platform.cd).values()
+    for application in applications:
+        project = projects_of(platform.cd)[application["spec"]["project"]]
+        assert project["spec"]["sourceRepos"] == [application["spec"]["source"]["repoURL"]]
+        assert project["spec"]["clusterResourceWhitelist"] == [{"group": "*", "kind": "*"}]
+    # The Applications themselves are objects of the root's project.
+    spec = load(platform.cd / "argocd/platform/addons.yaml")["spec"]["template"]["spec"]
+    root = projects_of(platform.cd)[spec["project"]]
+    assert all(allows(root, application) for application in applications)
+    assert spec["destination"] in root["spec"]["destinations"]
+
+
+def test_each_cluster_has_an_application_of_its_add_ons(released_example: Path, tmp_path: Path) -> None:
+    spec = load(released_example / "argocd/platform/addons.yaml")["spec"]
+    clusters = (
+        cluster("in-cluster", cluster="dev") | {"server": "https://kubernetes.default.svc"},
+        cluster("US_1", cluster="prod", region="us-east-1"),
+    )
+    (generator,) = spec["generators"]
+    assert generator["clusters"]["selector"]["matchExpressions"] == [{"key": "acme/cluster", "operator": "Exists"}]
+    here, there = expand(spec["template"], list(clusters), tmp_path / "expand")
+    assert [one["metadata"]["name"] for one in (here, there)] == ["addons.in-cluster", "addons.us-1"]
+    values = [one["spec"]["source"]["helm"]["valuesObject"]["cluster"] for one in (here, there)]
+    assert values == [
+        {"name": "in-cluster", "normalized": "in-cluster", "label": "dev", "region": "none", "hub": "true"},
+        {"name": "US_1", "normalized": "us-1", "label": "prod", "region": "us-east-1", "hub": "false"},
+    ]
 
 
 def test_everything_points_at_this_repository(platform: Platform) -> None:

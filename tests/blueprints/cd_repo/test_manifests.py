@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.blueprints.cd_repo import support
+from tests.blueprints.cd_repo import addons, support
 from tests.blueprints.cd_repo.support import Object, environments_of, objects, pod_of, rendered, with_values
 from tests.platform import Platform
 from tests.tools import BIN, ROOT, run, tool
@@ -23,13 +23,14 @@ CORE_GROUPS = {"", "apps", "autoscaling", "batch", "networking.k8s.io", "policy"
 
 
 def every_object(repository: Path) -> Iterator[Object]:
-    """Yield the objects of all services, of the environments, and of Argo CD."""
+    """Yield the objects of all services, of the environments, of Argo CD, and of the add-ons."""
     for environment in environments_of(repository):
         yield from rendered(repository, environment["name"])
     for folder in ("argocd", "environments"):
         for file in sorted((repository / folder).rglob("*.yaml")):
             if file.name != "values.yaml":
                 yield from objects(file.read_text())
+    yield from addons.every_object(repository)
 
 
 def variants(repository: Path) -> Iterator[Object]:

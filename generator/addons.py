@@ -1,0 +1,52 @@
+"""The systems that Argo CD installs beside the services: each is a folder of cd-repo's `platform/`, and a line here.
+
+The folder is a chart: its `Chart.yaml` pins the chart that others publish, its values are those of that chart, and
+its templates add what the platform says of it. What belongs to all add-ons alike is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from generator.models import Spec
+
+PodSecurity = Literal["privileged", "baseline", "restricted"]
+
+
+@dataclass(frozen=True)
+class Addon:
+    """A system that runs in every cluster.
+
+    Attributes:
+        name: Name of its folder and of its Helm release.
+        namespace: Where it is installed.
+        wave: Its turn: add-ons of lower waves are healthy before those of higher ones begin.
+        pod_security: The Pod Security Standard that its namespace enforces.
+        wanted: Tells whether a spec asks for it.
+        hub: Whether only the cluster of Argo CD itself has it.
+    """
+
+    name: str
+    namespace: str
+    wave: int
+    pod_security: PodSecurity
+    wanted: Callable[[Spec], bool]
+    hub: bool = False
+
+
+# In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, how versions are rolled
+# out, and last Argo CD, whose objects need some of these.
+ADDONS = (
+    Addon("prometheus-operator-crds", "monitoring", -5, "restricted", lambda spec: spec.features.observability.metrics),
+    Addon("external-secrets", "external-secrets", -4, "restricted", lambda spec: spec.features.external_secrets),
+    Addon("envoy-gateway", "envoy-gateway-system", -3, "restricted", lambda spec: spec.features.gateway),
+    Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),
+    Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),
+)
+
+
+def wanted(spec: Spec) -> list[Addon]:
+    """Return the add-ons that `spec` asks for, in the order of their waves."""
+    return [addon for addon in ADDONS if addon.wanted(spec)]

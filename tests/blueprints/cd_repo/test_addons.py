@@ -1,0 +1,156 @@
+"""What runs in clusters beside the services: which add-ons, in which order, from which charts."""
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from generator.addons import ADDONS
+from tests import platform as platforms
+from tests.blueprints.cd_repo.addons import HUB, addons_of, applications_of, load, own_objects
+from tests.blueprints.cd_repo.support import by_kind
+from tests.platform import Platform
+from tests.tools import ROOT
+
+BLUEPRINT = ROOT / "blueprints/cd-repo/platform"
+
+
+def test_each_add_on_is_a_folder_and_a_line() -> None:
+    folders = {re.sub(r"\[%.*?%\]", "", path.name) for path in BLUEPRINT.iterdir()}
+    assert folders - {"addons"} == {addon.name for addon in ADDONS}
+
+
+def test_add_ons_stand_in_the_order_of_their_waves() -> None:
+    assert all(before.wave <= after.wave for before, after in pairwise(ADDONS))
+    shared = {addon.namespace: addon.pod_security for addon in ADDONS}
+    assert all(shared[addon.namespace] == addon.pod_security for addon in ADDONS), "one namespace, two standards"
+
+
+def test_every_chart_of_others_is_pinned(platform: Platform) -> None:
+    for addon in addons_of(platform.cd):
+        chart = load(platform.cd / "platform" / addon / "Chart.yaml")
+        assert chart["name"] == addon
+        for dependency in chart["dependencies"]:
+            assert re.fullmatch(r"v?\d+\.\d+\.\d+", dependency["version"]), f"{addon}: not one version"
+            assert dependency["repository"].startswith(("https://", "oci://"))
+
+
+def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Platform) -> None:
+    for addon in addons_of(platform.cd):
+        folder = platform.cd / "platform" / addon
+        charts = {dependency["name"] for dependency in load(folder / "Chart.yaml")["dependencies"]}
+        own = "".join(path.read_text() for path in (folder / "templates").rglob("*.yaml"))
+        for file in folder.glob("values*.yaml"):
+            for key in load(file):
+                assert key in charts or f".Values.{key}" in own, f"{addon}: nothing reads {key}"
+
+
+@pytest.mark.parametrize(
+    ("features", "gone"),
+    [
+        ("gateway: false", "envoy-gateway"),
+        ("externalSecrets: false", "external-secrets"),
+        ("rollouts: false", "argo-rollouts"),
+        ("observability: {metrics: false}", "prometheus-operator-crds"),
+    ],
+)
+def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path: Path) -> None:
+    spec = tmp_path / "services.yaml"
+    spec.write_text(f"{platforms.spec_of('minimal').read_text()}features: {{{features}}}\n")
+    made = platforms.render_spec(spec, tmp_path / "out")
+    assert gone not in addons_of(made.cd)
+    assert not (made.cd / "platform" / gone).exists()
+    kept = {addon.name for addon in ADDONS} - {gone}
+    assert set(applications_of(made.cd)) == kept
+    assert {path.name for path in (made.cd / "platform").iterdir()} - {"addons"} == kept
+    for addon in kept:
+        text = yaml.safe_dump(load(made.cd / "platform" / addon / "values.yaml"))
+        assert ("serviceMonitor" in text) == (gone != "prometheus-operator-crds" and addon in MONITORED)
+
+
+MONITORED = {"external-secrets", "argo-rollouts", "argocd"}
+
+
+def test_waves_order_the_applications_of_a_cluster(platform: Platform) -> None:
+    waves = {
+        addon: int(application["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
+        for addon, application in applications_of(platform.cd).items()
+    }
+    assert waves == {addon.name: addon.wave for addon in ADDONS}
+    # Without a health of their own, Applications would count as healthy at once, and waves would order nothing.
+    config = load(platform.cd / "platform/argocd/values.yaml")["argo-cd"]["configs"]["cm"]
+    assert "obj.status.health.status" in config["resource.customizations.health.argoproj.io_Application"]
+
+
+def test_each_cluster_gets_the_add_ons_and_only_one_gets_argo_cd(example: Platform) -> None:
+    here, there = HUB, {**HUB, "name": "EU_1", "normalized": "eu-1", "label": "prod", "hub": "false"}
+    assert set(applications_of(example.cd, **here)) - set(applications_of(example.cd, **there)) == {"argocd"}
+    application = applications_of(example.cd, **there)["external-secrets"]
+    assert application["metadata"]["name"] == "external-secrets.addons.eu-1"
+    assert application["spec"]["destination"] == {"name": "EU_1", "namespace": "external-secrets"}
+    helm = application["spec"]["source"]["helm"]
+    assert helm["valueFiles"] == ["values.yaml", "values-prod.yaml", "custom/values.yaml", "custom/prod.yaml"]
+    assert helm["valuesObject"]["cluster"] == {"name": "EU_1", "label": "prod", "region": "none"}
+
+
+def test_the_folder_of_an_application_is_there(platform: Platform) -> None:
+    for addon, application in applications_of(platform.cd).items():
+        assert (platform.cd / application["spec"]["source"]["path"] / "Chart.yaml").is_file(), addon
+        assert application["spec"]["source"]["helm"]["releaseName"] == addon
+
+
+def test_namespaces_of_add_ons_say_which_pods_they_take(platform: Platform) -> None:
+    for application in applications_of(platform.cd).values():
+        policy = application["spec"]["syncPolicy"]
+        assert "CreateNamespace=true" in policy["syncOptions"]
+        labels = policy["managedNamespaceMetadata"]["labels"]
+        modes = {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")}
+        assert modes <= {"privileged", "baseline", "restricted"}
+        assert len(modes) == 1
+
+
+def test_the_gateway_is_the_one_that_services_name(rendered: Callable[[str], Platform]) -> None:
+    cd = rendered("example").cd
+    values = load(cd / "environments/dev/values.yaml")["global"]["gateway"]
+    made = by_kind(own_objects(cd, "envoy-gateway"))
+    gateway = made[f"Gateway/{values['name']}"]
+    assert gateway["metadata"]["namespace"] == values["namespace"]
+    https, http = (next(one for one in gateway["spec"]["listeners"] if one["name"] == name) for name in ("https", "http"))
+    assert values["listener"] == https["name"]
+    # The namespaces of the environments, and of the add-ons, may attach routes.
+    selector = https["allowedRoutes"]["namespaces"]["selector"]["matchLabels"]
+    namespace = load_all(cd / "environments/dev/namespace.yaml")[0]
+    assert selector.items() <= namespace["metadata"]["labels"].items()
+    argocd = applications_of(cd)["argocd"]["spec"]["syncPolicy"]["managedNamespaceMetadata"]["labels"]
+    assert selector.items() <= argocd.items()
+    # Without encryption there is only the way to where there is some.
+    assert http["allowedRoutes"]["namespaces"] == {"from": "Same"}
+    assert made["HTTPRoute/to-https"]["spec"]["rules"][0]["filters"][0]["requestRedirect"]["scheme"] == "https"
+
+
+def load_all(file: Path) -> list[dict[str, dict[str, dict[str, str]]]]:
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+def test_argo_cd_is_reached_through_the_gateway(example: Platform, minimal: Platform) -> None:
+    made = by_kind(own_objects(example.cd, "argocd"))
+    assert made["HTTPRoute/argocd"]["spec"]["hostnames"] == ["argocd.acme.example"]
+    config = load(example.cd / "platform/argocd/values.yaml")["argo-cd"]
+    assert config["global"]["domain"] == "argocd.acme.example"
+    # A platform without a domain has no address for it, and nobody can come back there from GitHub.
+    assert own_objects(minimal.cd, "argocd") == []
+    assert load(minimal.cd / "platform/argocd/values.yaml")["argo-cd"]["dex"] == {"enabled": False}
+
+
+def test_people_come_from_the_organizations_of_the_teams(hostile: Platform) -> None:
+    config = load(hostile.cd / "platform/argocd/values.yaml")["argo-cd"]["configs"]["cm"]
+    (connector,) = yaml.safe_load(config["dex.config"])["connectors"]
+    assert connector["config"]["orgs"] == [{"name": "Acme-42"}]
+    secret = by_kind(own_objects(hostile.cd, "argocd"))["ExternalSecret/argocd-sso"]["spec"]
+    assert secret["target"]["template"]["metadata"]["labels"] == {"app.kubernetes.io/part-of": "argocd"}
+    keys = {entry["secretKey"] for entry in secret["data"]}
+    read = re.findall(r"\$argocd-sso:(\w+)", config["dex.config"])
+    assert set(read) == keys
