@@ -255,6 +255,8 @@ class Environment(Model):
     """How long a version must have run here before it is promoted to the next environment. Default: not at all."""
     windows: list[Window] = []
     """When versions may reach this environment; rolling back and pinning is always possible. Default: at any time."""
+    rollback_on_failure: bool = True
+    """Whether a release is taken back by itself when its smoke test fails here."""
 
 
 class Uses(Model):

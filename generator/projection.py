@@ -108,8 +108,9 @@ def _cd(spec: Spec) -> Answers:
     return {
         "platform": {"appRepo": spec.platform.github.app_repo, "imageRegistry": resolve.image_registry(spec)},
         "environments": [
-            {key: value for key, value in asdict(environment).items() if key != "branch"}
+            {key: value for key, value in asdict(environment).items() if key not in {"branch", "rollback_on_failure"}}
             | {"syncWindows": [_sync_window(window) for window in environment.windows]}
+            | {"rollbackOnFailure": environment.rollback_on_failure}
             for environment in resolve.environments(spec)
         ],
         "addons": {addon.name: _addon(addon) for addon in addons.wanted(spec)},

@@ -45,6 +45,7 @@ class ResolvedEnvironment:
     approvers: list[str]
     soak: str | None
     windows: list[dict[str, Any]]
+    rollback_on_failure: bool
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def environments(spec: Spec) -> list[ResolvedEnvironment]:
                 approvers=approvers,
                 soak=environment.soak,
                 windows=[window.model_dump(by_alias=True) for window in environment.windows],
+                rollback_on_failure=environment.rollback_on_failure,
             )
         )
     return resolved

@@ -6,7 +6,7 @@ usage() {
   cat <<'HELP'
 Usage: login-registry.sh
 
-Log in to the image registry of config/signatures.json with REGISTRY_USERNAME and REGISTRY_PASSWORD of the environment;
+Log in to the image registry of config/platform.json with REGISTRY_USERNAME and REGISTRY_PASSWORD of the environment;
 for Amazon's they are an access key, which the program `aws` exchanges for a password of twelve hours.
 
 The login is written to Docker's configuration, which skopeo and cosign both read. In a workflow that is a folder of the
@@ -27,7 +27,7 @@ esac
 [ -n "${REGISTRY_USERNAME:-}" ] || fail "REGISTRY_USERNAME is not set"
 [ -n "${REGISTRY_PASSWORD:-}" ] || fail "REGISTRY_PASSWORD is not set"
 
-config="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/config/signatures.json"
+config="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/config/platform.json"
 registry="$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["imageRegistry"])' "$config")"
 host="${registry%%/*}"
 folder="${DOCKER_CONFIG:-$HOME/.docker}"

@@ -5,7 +5,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +20,8 @@ from pathlib import Path
 arguments = [argument for argument in sys.argv[1:] if not argument.startswith(("--namespace=", "--context="))]
 with Path({log!r}).open("a") as log:
     log.write(json.dumps(sys.argv[1:]) + "\\n")
+if arguments[:2] == ["config", "get-contexts"]:
+    sys.exit(0 if arguments[2] == {context!r} else 1)
 if arguments[:2] == ["auth", "can-i"]:
     print("yes" if {allowed} else "no")
     sys.exit(0 if {allowed} else 1)
@@ -120,12 +122,18 @@ class Kubectl:
         self.log = self.folder / "calls.jsonl"
         self.ports = self.folder / "ports.json"
         self.leads_to({})
-        self.may_forward(True)
+        self._write()
 
     def may_forward(self, allowed: bool) -> None:
+        self._write(allowed=allowed)
+
+    def has_context(self, name: str) -> None:
+        self._write(context=name)
+
+    def _write(self, *, allowed: bool = True, context: str | None = None) -> None:
         program = self.folder / "kubectl"
         program.write_text(
-            KUBECTL.format(python=sys.executable, log=str(self.log), ports=str(self.ports), allowed=allowed)
+            KUBECTL.format(python=sys.executable, log=str(self.log), ports=str(self.ports), allowed=allowed, context=context)
         )
         program.chmod(0o755)
 
@@ -136,3 +144,34 @@ class Kubectl:
     @property
     def calls(self) -> list[list[str]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+
+@dataclass
+class Cluster:
+    """A cluster in which services answer, each with the version that a test says, and the kubectl that reaches it."""
+
+    kubectl: Kubectl
+    services: dict[str, Service] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The folder of its kubectl."""
+        return str(self.kubectl.folder)
+
+    def run(self, service: str, version: str) -> Service:
+        """Let a service run in a version; it answers for as long as `serving` lasts."""
+        self.services[service].version = version
+        return self.services[service]
+
+
+@contextmanager
+def serving(folder: Path, *names: str) -> Iterator[Cluster]:
+    """Let services answer, in no version yet."""
+    cluster = Cluster(Kubectl(folder))
+    with ExitStack() as stack:
+        ports = {}
+        for name in names:
+            cluster.services[name] = Service(name, "none")
+            ports[name] = stack.enter_context(serve(cluster.services[name]))
+        cluster.kubectl.leads_to(ports)
+        yield cluster

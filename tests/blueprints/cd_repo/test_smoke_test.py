@@ -155,14 +155,24 @@ def test_without_access_to_the_cluster_nobody_is_asked(deployed: Path, kubectl: 
     result = ask(deployed, "--via=kubectl", f"--results={results}", kubectl=kubectl)
     assert result.returncode == 1
     assert result.stdout == f"unreachable: orders {VERSION} in dev: kubectl may not forward ports in acme-dev: no\n"
+    one = {"message": "kubectl may not forward ports in acme-dev: no", "outcome": "unreachable", "version": VERSION}
     assert json.loads(results.read_text()) == {
-        "orders": {
-            "outcome": "unreachable",
-            "message": "kubectl may not forward ports in acme-dev: no",
-            "version": VERSION,
-            "digest": build("orders")["digest"],
-        }
+        "environment": "dev",
+        "moves": [],
+        "results": {"orders": {**one, "digest": build("orders")["digest"]}},
     }
+
+
+def test_what_passed_may_be_promoted(deployed: Path, kubectl: Kubectl, tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    by_kubectl(deployed, kubectl, Service("orders", VERSION), f"--results={results}")
+    assert json.loads(results.read_text())["moves"] == [{"service": "orders", "digest": build("orders")["digest"]}]
+
+
+def test_the_context_is_that_of_the_environments_cluster(deployed: Path, kubectl: Kubectl) -> None:
+    kubectl.has_context("dev")
+    assert by_kubectl(deployed, kubectl, Service("orders", VERSION)).returncode == 0
+    assert all(call[0] == "--context=dev" for call in kubectl.calls if call[0] != "config")
 
 
 def test_only_those_that_are_named_are_asked(deployed: Path, kubectl: Kubectl) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import git, layers, library, platform, registry
+from lib import git, history, layers, library, platform, registry
 from lib.platform import Platform
 from lib.registry import Services
 
@@ -36,17 +36,12 @@ def since(root: Path, settings: Platform, base: str) -> Changes:
     now = registry.load(root)
     if not git.exists(root, base):
         return Changes(dict.fromkeys(names, present), _releases(names, {}, now))
-    releases = _releases(names, registry_at(root, base), now)
+    releases = _releases(names, history.registry_at(root, base), now)
     touched = {name: set(releases[name]) for name in names}
     for path in git.paths_between(root, base):
         for name, services in _reach(root, path, names, present).items():
             touched[name].update(services)
     return Changes({name: [one for one in present if one in touched[name]] for name in names}, releases)
-
-
-def registry_at(root: Path, commit: str) -> Services:
-    """Return the registry as it was in a commit."""
-    return registry.parse(git.git(root, "show", f"{commit}:{registry.PATH}") + "\n")
 
 
 def _releases(names: Iterable[str], before: Services, after: Services) -> dict[str, list[str]]:

@@ -27,6 +27,7 @@ class Environment:
         deploy: How a release gets here: automatic, pull-request, or approval.
         soak: How long a version must have run here before it is promoted to the next environment.
         windows: When versions may get here; none means at any time.
+        rollback_on_failure: Whether a release is taken back when its smoke test fails.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Environment:
     deploy: str
     soak: timedelta = timedelta()
     windows: tuple[Window, ...] = ()
+    rollback_on_failure: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def services(root: Path) -> list[str]:
 def _environment(entry: dict[str, Any]) -> Environment:
     soak = schedule.duration(entry.get("soak", "0m"))
     windows = tuple(schedule.window(**_python_names(window)) for window in entry.get("windows", []))
-    return Environment(**{**entry, "soak": soak, "windows": windows})
+    own = {key: value for key, value in entry.items() if key != "rollbackOnFailure"}
+    switch = entry.get("rollbackOnFailure", True)
+    return Environment(**{**own, "soak": soak, "windows": windows, "rollback_on_failure": switch})
 
 
 def _python_names(window: dict[str, Any]) -> dict[str, Any]:

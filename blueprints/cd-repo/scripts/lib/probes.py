@@ -74,6 +74,17 @@ class Cluster:
         return f"kubectl may not forward ports in {self.namespace}: {lines[-1] if lines else 'it gives no reason'}"
 
 
+def context_of(cluster: str) -> str | None:
+    """Return the context of kubectl that is called like a cluster, if there is one."""
+    try:
+        result = subprocess.run(
+            ["kubectl", "config", "get-contexts", cluster, "--output=name"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return cluster if result.returncode == 0 else None
+
+
 def by_route(route: Route, gateway: Gateway | None, service: str, version: str) -> str:
     """Ask a service by its route and return its address; raise `Unreachable` or `Unwell`."""
     if not route.leads_to_all:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lib import platform
 from lib.errors import CommandError
 
 CONFIG = Path("config/signatures.json")
@@ -30,13 +31,11 @@ class Rules:
     """What makes an image trusted.
 
     Attributes:
-        registry: Where images are: <registry>/<service>.
         source: The repository with the code, which an image names as where it comes from.
         signer: Arguments by which cosign knows the pipeline.
         attestations: The types of what the pipeline attests of an image.
     """
 
-    registry: str
     source: str
     signer: tuple[str, ...]
     attestations: tuple[str, ...]
@@ -54,12 +53,12 @@ def load(root: Path) -> Rules:
             f"--certificate-github-workflow-repository={signer['repository']}",
             f"--certificate-github-workflow-ref={signer['ref']}",
         )
-        return Rules(data["imageRegistry"], data["source"], arguments, tuple(data["attestations"]))
+        return Rules(data["source"], arguments, tuple(data["attestations"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{path} is not what it should be: {error!r}") from error
 
 
-def objections(rules: Rules, builds: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def objections(root: Path, builds: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Say of each service why its build is not to be trusted; those that are to be trusted are left out.
 
     Args:
@@ -67,13 +66,14 @@ def objections(rules: Rules, builds: Sequence[Mapping[str, str]]) -> dict[str, s
     """
     if missing := [tool for tool in TOOLS if builds and not shutil.which(tool)]:
         raise CommandError(f"{' and '.join(missing)} not on PATH: nothing is verified, so nothing may pass")
+    rules, images = load(root), platform.load(root).image_registry
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(partial(_objection, rules), builds)
+        found = pool.map(partial(_objection, rules, images), builds)
         return {build["service"]: problem for build, problem in zip(builds, found, strict=True) if problem}
 
 
-def _objection(rules: Rules, build: Mapping[str, str]) -> str | None:
-    image = f"{rules.registry}/{build['service']}@{build['digest']}"
+def _objection(rules: Rules, images: str, build: Mapping[str, str]) -> str | None:
+    image = f"{images}/{build['service']}@{build['digest']}"
     try:
         _run("cosign", "verify", *rules.signer, image)
         for kind in rules.attestations:
