@@ -148,7 +148,7 @@ def test_a_pull_request_is_checked_against_the_lock(cd: Path) -> None:
     assert "failed: vendor --check" in result.stderr
     assert f"{POD} was changed" in result.stderr
     workflow = yaml.safe_load((cd / ".github/workflows/validate.yml").read_text())
-    assert any("scripts/validate" in step.get("run", "") for step in workflow["jobs"]["validate"]["steps"])
+    assert any("scripts/validate" in step.get("run", "") for step in workflow["jobs"]["charts"]["steps"])
 
 
 def newer_library(cd: Path, folder: Path, version: str = "99.0.0") -> Path:
