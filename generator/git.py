@@ -15,8 +15,11 @@ from pathlib import Path
 
 from generator.errors import GitError
 
-Tree = dict[str, tuple[str, str]]
-"""Path of each file with its mode and blob id."""
+Entry = tuple[str, str]
+"""Mode and blob id of a file."""
+
+Tree = dict[str, Entry]
+"""Each file by its path."""
 
 # How many fields `git status --porcelain=v2` writes before a path, by the kind of the entry.
 _FIELDS_BEFORE_PATH = {"1": 8, "u": 10, "?": 1}
@@ -209,6 +212,21 @@ def tree(folder: Path, commit: str = "HEAD") -> Tree:
 def staged(folder: Path) -> Tree:
     """Return the files in the index of `folder`, which has no merge to settle."""
     return dict(_entries(git(folder, "ls-files", "--stage", "-z"), kind_at=None, id_at=1))
+
+
+def tree_to_commit(repository: Path, index: Path) -> Tree:
+    """Return the files that `commit_all` would commit, without staging them.
+
+    Git normalizes line ends by what its index holds already, so this begins with a copy of that.
+
+    Args:
+        repository: A repository with its own folder in it.
+        index: A file, not there yet, for git to work with.
+    """
+    shutil.copyfile(git_folder(repository) / "index", index)
+    variables = {"GIT_INDEX_FILE": str(index)}
+    git(repository, "add", "--all", "--force", variables=variables)
+    return dict(_entries(git(repository, "ls-files", "--stage", "-z", variables=variables), kind_at=None, id_at=1))
 
 
 def tree_of_folder(repository: Path, folder: Path, index: Path) -> Tree:

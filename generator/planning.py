@@ -238,7 +238,7 @@ def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path, plans: list
     ]
     for path in doomed:
         (scratch / path).unlink(missing_ok=True)
-    result = git.tree_of_folder(scratch, scratch, work / "result.index")
+    result = git.tree_to_commit(scratch, work / "result.index")
     plan.changes = file_changes(head=head, base=base, result=result, conflicts=conflicts, doomed=doomed)
     plan.scratch = scratch
     _refuse_in_the_way(plan)

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from generator import git
-from generator.git import Tree
+from generator.git import Entry, Tree
 
 # State that robots write: `_skip_if_exists` of copier.yml keeps Copier from rendering over it, this from removing it.
 STATE = ("registry/versions.yaml", "registry/releases/", "umbrella-chart/")
@@ -29,7 +29,7 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
     Returns:
         Files that both sides changed and that cannot be merged: as the user had them, and unmerged in the index.
     """
-    result = git.tree_of_folder(scratch, scratch, work / "updated.index")
+    result = git.tree_to_commit(scratch, work / "updated.index")
     lost = [
         path
         for path in head
@@ -39,13 +39,14 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
     torn = [
         path
         for path in head.keys() & new.keys()
-        if len({head[path], base.get(path), new[path]}) == 3
-        and result.get(path) == new[path]
-        and (path not in base or not _merges(scratch, work, [tree[path][1] for tree in (head, base, new)]))
+        if not path.startswith(STATE)
+        and len({head[path], base.get(path), new[path]}) == 3
+        and result.get(path) in (head[path], new[path])
+        and (path not in base or not _merges(scratch, work, result[path], [head[path], base[path], new[path]]))
     ]
     # Copier leaves links where they are when the template no longer has them.
     for path in base.keys() - new.keys():
-        if head.get(path) == base[path] and path in result:
+        if path in result and (head.get(path) == base[path] or result[path][0] == git.LINK):
             (scratch / path).unlink()
     if lost or torn:
         paths = "\0".join([*lost, *torn])
@@ -53,25 +54,27 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
         git.git(scratch, "--literal-pathspecs", "checkout", *options, stdin=paths)
     for path in torn:
         entries = [(stage, tree[path]) for stage, tree in enumerate((base, head, new), start=1) if path in tree]
-        stages = [f"{mode} {blob} {stage}\t{path}\n" for stage, (mode, blob) in entries]
         nothing = "0" * len(head[path][1])
-        git.git(scratch, "update-index", "--index-info", stdin="".join([f"0 {nothing}\t{path}\n", *stages]))
+        stages = [f"0 {nothing}\t{path}\0", *(f"{mode} {blob} {stage}\t{path}\0" for stage, (mode, blob) in entries)]
+        git.git(scratch, "update-index", "-z", "--index-info", stdin="".join(stages))
     return set(torn)
 
 
-def _merges(scratch: Path, work: Path, blobs: list[str]) -> bool:
-    """Tell whether the user's text, the old and the new one merge into the new one: the edit is a part of it."""
-    files = [work / f"merge-{number}" for number in range(3)]
-    for file, blob in zip(files, blobs, strict=True):
+def _merges(scratch: Path, work: Path, result: Entry, entries: list[Entry]) -> bool:
+    """Tell whether the user's text, the old and the new one merge into `result`: one edit is a part of the other."""
+    if any(mode == git.LINK for mode, _ in entries):
+        return False
+    files = [work / f"merge-{number}" for number in range(4)]
+    for file, (_, blob) in zip(files, [*entries, result], strict=True):
         with file.open("wb") as target:
             subprocess.run(
                 ["git", "cat-file", "blob", blob], cwd=scratch, stdout=target, env=git.environment(), check=True
             )
     merged = subprocess.run(
-        ["git", "merge-file", "-p", "--quiet", *files],
+        ["git", "merge-file", "-p", "--quiet", *files[:3]],
         cwd=work,
         capture_output=True,
         env=git.environment(),
         check=False,
     )
-    return merged.returncode == 0 and merged.stdout == files[2].read_bytes()
+    return merged.returncode == 0 and merged.stdout == files[3].read_bytes()

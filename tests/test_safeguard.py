@@ -115,6 +115,52 @@ def test_nothing_is_written_through_a_link_that_took_a_folders_place(
     assert (elsewhere / "about.txt").read_text() == before
 
 
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_link_in_the_place_of_a_file_does_not_hide_what_the_template_changes(
+    bench: Workbench, tmp_path: Path, inside: bool, known: bool
+) -> None:
+    link = bench.app / ("README.md" if known else "NEWS.md")
+    target = (bench.app if inside else tmp_path) / "elsewhere.md"
+    target.write_text("mine\n")
+    link.unlink(missing_ok=True)
+    link.symlink_to("elsewhere.md" if inside else target)
+    bench.commit(link)
+    bench.template.edit("blueprints/app-repo/README.md.jinja", "line 18\n", "line 18, newer\n")
+    bench.template.write("blueprints/app-repo/NEWS.md", "News\n")
+    bench.template.release("v1.1.0")
+    before = bench.heads()
+
+    assert f"conflict               {link.name}" in bench.run("plan").out
+    assert bench.run("apply").code == 1
+    assert bench.heads() == before
+
+    bench.run("apply", "--keep-conflicts")
+    assert f"{'U' if known else 'A'}{'U' if known else 'A'} {link.name}" in git(bench.app, "status", "--porcelain")
+    assert link.is_symlink()
+    for repository in bench.repositories:
+        git(repository, "add", "--all")
+        git(repository, "commit", "--quiet", "--message", "Keep the link")
+    bench.apply()
+    assert link.is_symlink()
+    assert target.read_text() == "mine\n"
+
+
+def test_a_link_in_the_place_of_a_file_that_is_no_longer_generated_is_named_first(bench: Workbench) -> None:
+    readme = bench.app / "README.md"
+    readme.unlink()
+    readme.symlink_to("services/orders/about.txt")
+    bench.commit(readme)
+    (bench.template.folder / "blueprints/app-repo/README.md.jinja").unlink()
+    bench.template.release("v1.1.0")
+
+    result = bench.run("apply")
+
+    assert result.code == 1
+    assert "removed though edited  README.md" in result.out
+    assert readme.is_symlink()
+
+
 def test_a_folder_where_the_template_has_a_file_is_told(bench: Workbench) -> None:
     readme = bench.app / "README.md"
     readme.unlink()

@@ -63,6 +63,26 @@ def test_the_diff_is_the_one_that_lands(bench: Workbench) -> None:
         assert landed in planned
 
 
+@pytest.mark.parametrize("attributes", ["* text=auto", "* text=auto eol=crlf", "* text=auto eol=lf"])
+def test_line_ends_are_planned_as_git_commits_them(bench: Workbench, attributes: str) -> None:
+    """Git normalizes the line ends of a file by what it has of it already."""
+    about = bench.app / "services/orders/about.txt"
+    about.write_bytes(about.read_bytes().replace(b"\n", b"\r\n"))
+    bench.commit(about)
+    bench.add_file(bench.app / ".gitattributes", f"{attributes}\n")
+    bench.template.edit("blueprints/app-repo/README.md.jinja", "line 18\n", "line 18, newer\n")
+    bench.template.release("v1.1.0")
+    before = git(bench.app, "rev-parse", "HEAD")
+
+    planned = json.loads(bench.run("plan", "--json").out)["repositories"][0]["files"]
+    bench.apply()
+
+    done = git(bench.app, "diff", "--name-only", "--no-renames", before, "HEAD").splitlines()
+    assert [entry["path"] for entry in planned] == sorted(done) == [".copier-answers.yml", "README.md"]
+    assert git(bench.app, "diff", "--numstat", before, "HEAD", "--", "README.md") == "1\t1\tREADME.md"
+    bench.heads()
+
+
 @pytest.mark.parametrize("changed", [False, True])
 def test_exit_code_tells_scripts_whether_something_would_change(bench: Workbench, changed: bool) -> None:
     if changed:
