@@ -7,6 +7,7 @@ for Triptych's own git processes and for those that Copier starts.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ SETTINGS = {
     "advice.detachedHead": "false",
     "apply.ignoreWhitespace": "no",
     "apply.whitespace": "nowarn",
+    "clone.rejectShallow": "false",
     "commit.gpgSign": "false",
     "core.abbrev": "12",
     "core.attributesFile": os.devnull,
@@ -39,26 +41,28 @@ SETTINGS = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "core.safecrlf": "false",
+    "diff.context": "3",
+    "diff.interHunkContext": "0",
     "diff.mnemonicPrefix": "false",
     "diff.noprefix": "false",
+    "diff.orderFile": os.devnull,
     "gc.auto": "0",
+    "i18n.commitEncoding": "UTF-8",
     "init.defaultBranch": "main",
     "init.templateDir": "",
+    "log.showSignature": "false",
     "maintenance.auto": "false",
     "merge.conflictStyle": "merge",
+    "merge.verifySignatures": "false",
+    "protocol.file.allow": "always",
+    "safe.bareRepository": "all",
     "status.showUntrackedFiles": "normal",
 }
 
-# A hook, or a script around Triptych, may run with these set; they would redirect every git command.
-_REDIRECTIONS = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_NAMESPACE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_WORK_TREE",
+# Of git's environment variables, those that say how to reach and who commits. The others, which a hook or a script
+# around Triptych may have set, are about another repository (GIT_DIR) or another form of output (GIT_EXTERNAL_DIFF).
+_KEPT = re.compile(
+    r"GIT_(CONFIG_.*|ALLOW_PROTOCOL|ASKPASS|SSH.*|SSL_.*|HTTP_.*|PROXY_.*|CURL_.*|TRACE.*|EXEC_PATH|(AUTHOR|COMMITTER)_.*)"
 )
 
 
@@ -109,8 +113,11 @@ def settings_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 def environment(settings: Mapping[str, str] = SETTINGS) -> dict[str, str]:
     """Return the environment of a git process: the machine's, without redirections, with `settings`."""
-    machine = {key: value for key, value in os.environ.items() if key not in _REDIRECTIONS}
-    return machine | settings_environment(settings) | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+    machine = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or _KEPT.fullmatch(key)}
+    if "GIT_ALLOW_PROTOCOL" in machine:
+        machine["GIT_ALLOW_PROTOCOL"] += ":file"
+    fixed = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ATTR_NOSYSTEM": "1"}
+    return machine | settings_environment(settings) | fixed
 
 
 def git(
@@ -262,6 +269,7 @@ def commit_all(folder: Path, message: str, identity: Identity) -> str:
         "commit",
         "--quiet",
         "--no-verify",
+        "--cleanup=whitespace",
         "--allow-empty",
         "--file=-",
         stdin=message,
