@@ -51,7 +51,7 @@ Memory = Annotated[
 ]
 Rollout = Literal["rolling", "canary", "blueGreen"]
 Deploy = Literal["automatic", "pull-request", "approval"]
-Language = Literal["python", "go"]
+Language = Literal["python", "go", "other"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 

@@ -17,18 +17,29 @@ def git(source: Path, *args: str, stdin: str = "") -> str:
 
 
 def source_keys(source: Path, commit: str, graph: Any) -> dict[str, str]:
-    """Return the key of each service of the graph whose folder is there: one git process for all."""
+    """Return the key of each service of the graph that can be built."""
     services = graph["services"]
     paths = {name: sorted({s["path"], *s["inputs"], *graph["global"]}) for name, s in services.items()}
-    needed = sorted({path for group in paths.values() for path in group})
-    # ls-tree reads trees alone: the objects may be missing, as in a clone without the contents of old files.
-    entries = git(source, "ls-tree", "-z", "--full-tree", commit, "--", *needed).split("\0")
-    # An entry is `<mode> <type> <object>`, a tab, and the path.
-    objects = {path: fields.split(" ", 1)[1] for fields, _, path in (e.partition("\t") for e in entries if e)}
+    objects = _objects(source, commit, sorted({path for group in paths.values() for path in group}))
+    # A service whose code its team brings has a folder before it has code.
+    dockerfiles = {name: f"{s['path']}/Dockerfile" for name, s in services.items() if s.get("language") == "other"}
+    there = _objects(source, commit, sorted(dockerfiles.values())) if dockerfiles else {}
+    waiting = {name for name, path in dockerfiles.items() if path not in there}
     return {
         name: hashlib.sha256(
             json.dumps([KEY_VERSION, [[path, objects.get(path)] for path in paths[name]]]).encode()
         ).hexdigest()
         for name, service in services.items()
-        if objects.get(service["path"], "").startswith("tree ")
+        if name not in waiting and objects.get(service["path"], "").startswith("tree ")
     }
+
+
+def _objects(source: Path, commit: str, paths: list[str]) -> dict[str, str]:
+    """Return type and id of the git object of each path that is there: one git process for all.
+
+    A path and another below it cannot be asked for at once: git then names only the lower one.
+    """
+    # ls-tree reads trees alone: the objects may be missing, as in a clone without the contents of old files.
+    entries = git(source, "ls-tree", "-z", "--full-tree", commit, "--", *paths).split("\0")
+    # An entry is `<mode> <type> <object>`, a tab, and the path.
+    return {path: fields.split(" ", 1)[1] for fields, _, path in (e.partition("\t") for e in entries if e)}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.blueprints.app_repo.process import started
-from tests.platform import Platform, answers_of
+from tests.platform import Platform, answers_of, copy_of
 from tests.tools import run, tool
 
 pytestmark = pytest.mark.slow
@@ -57,8 +57,17 @@ def test_their_style_and_types_are_clean(workshop: Path) -> None:
 
 def test_a_service_of_each_language_is_tested_and_clean(languages: Path) -> None:
     out = run("make", "lint", "test", f"GO={tool('go')}", cwd=languages).stdout
-    folders = ["shared/go", "shared/python", "services/catalog", "services/orders"]
+    folders = ["shared/go", "shared/python", "services/catalog", "services/legacy", "services/orders"]
     assert [line.removeprefix("== ") for line in out.splitlines() if line.startswith("==")] == folders * 2
+
+
+def test_code_that_its_team_brings_has_to_say_how_it_is_tested(languages: Path, tmp_path: Path) -> None:
+    app = copy_of(languages, tmp_path)
+    assert "there is no code yet" in run("make", "test", "svc=legacy", cwd=app).stdout
+    (app / "services/legacy/Dockerfile").write_text("FROM scratch\n")
+    result = run("make", "test", "svc=legacy", cwd=app, check=False)
+    assert result.returncode != 0
+    assert "services/legacy/Makefile does not say yet what `make test` does" in result.stderr
 
 
 def test_a_broken_go_service_fails_its_tests_and_its_lint(languages: Path, tmp_path: Path) -> None:

@@ -148,6 +148,18 @@ def test_a_deleted_service_is_not_built_and_is_reported(pipeline: Pipeline) -> N
     assert "services/orders is gone" in result.stderr
 
 
+def test_a_service_whose_team_brings_its_code_waits_for_its_dockerfile(pipeline: Pipeline) -> None:
+    path = pipeline.scripts.parent / "config/graph.json"
+    graph = json.loads(path.read_text())
+    graph["services"]["legacy"] = {"path": "services/legacy", "language": "other", "inputs": []}
+    path.write_text(json.dumps(graph))
+    pipeline.build()
+    pipeline.edit("services/legacy/README.md")
+    assert pipeline.affected() == []
+    pipeline.edit("services/legacy/Dockerfile", "FROM scratch\n")
+    assert pipeline.affected() == ["legacy"]
+
+
 def test_a_folder_that_no_spec_knows_is_reported_and_stops_nobody(pipeline: Pipeline) -> None:
     pipeline.edit("services/payments/main.py")
     result = run(
