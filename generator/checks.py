@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from zoneinfo import available_timezones
@@ -65,7 +65,8 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _references(draft)
     yield from _lengths(draft)
     yield from _sizes(draft)
-    yield from _secrets(draft)
+    yield from _variables(draft)
+    yield from _jobs(draft)
     yield from _routes(draft)
 
 
@@ -244,6 +245,9 @@ def _sizes(draft: Draft) -> Iterator[Fault]:
     for index, service in draft.services.items():
         here: Path_ = ("services", index)
         yield from _size(here, resolve.sizing(defaults, service), service)
+        for position, job in enumerate(service.jobs):
+            own = ServiceOverride(resources=job.resources)
+            yield from _size((*here, "jobs", position), resolve.sizing(defaults, service, own), own)
         for name, override in service.environments.items():
             yield from _size((*here, "environments", name), resolve.sizing(defaults, service, override), override)
 
@@ -271,20 +275,63 @@ def _size(here: Path_, size: resolve.Sizing, stated: Defaults | Service | Servic
             )
 
 
-def _secrets(draft: Draft) -> Iterator[Fault]:
+def _variables(draft: Draft) -> Iterator[Fault]:
+    """Yield environment variables that two parts of the spec would set."""
     for index, service in draft.services.items():
+        here: Path_ = ("services", index)
+        given = names.VARIABLES_IN_USE | {
+            names.address_variable(dependency): f"the chart, as the address of `{dependency}`"
+            for dependency in service.depends_on
+        }
+        for name in service.config:
+            yield from _given((*here, "config", name), name, given, at_key=True)
+        for environment, override in service.environments.items():
+            for name in override.config.keys() - service.config.keys():
+                yield from _given((*here, "environments", environment, "config", name), name, given, at_key=True)
         seen: dict[str, int] = {}
+        settings = set(service.config).union(*(override.config for override in service.environments.values()))
         for position, secret in enumerate(service.secrets):
+            path: Path_ = (*here, "secrets", position, "name")
             if seen.setdefault(secret.name, position) != position:
-                yield Fault(("services", index, "secrets", position, "name"), f"`{secret.name}` is set twice")
-            giver = names.VARIABLES_IN_USE.get(secret.name)
-            if secret.name.startswith(names.VARIABLES_OF_KUBERNETES):
-                giver = "Kubernetes"
-            if giver:
+                yield Fault(path, f"`{secret.name}` is set twice")
+            elif secret.name in settings:
                 yield Fault(
-                    ("services", index, "secrets", position, "name"),
-                    f"`{secret.name}` is set by {giver} already; choose another name",
+                    path, f"`{secret.name}` is set by `config` already; remove it there, or choose another name"
                 )
+            else:
+                yield from _given(path, secret.name, given)
+
+
+def _given(path: Path_, name: str, given: Mapping[str, str], *, at_key: bool = False) -> Iterator[Fault]:
+    giver = "Kubernetes" if name.startswith(names.VARIABLES_OF_KUBERNETES) else given.get(name)
+    if giver:
+        yield Fault(path, f"`{name}` is already set by {giver}; choose another name", at_key)
+
+
+def _jobs(draft: Draft) -> Iterator[Fault]:
+    zones = available_timezones()
+    made: dict[str, str] = {}
+    for index, service in draft.services.items():
+        for position, job in enumerate(service.jobs):
+            here: Path_ = ("services", index, "jobs", position)
+            name = f"{service.name}-{job.name}"
+            first = made.setdefault(name, service.name)
+            if job.name in [other.name for other in service.jobs[:position]]:
+                yield Fault((*here, "name"), f"`{service.name}` has a job `{job.name}` already; rename one")
+            elif first != service.name:
+                yield Fault(
+                    (*here, "name"), f"`{first}` and `{service.name}` would both make the CronJob `{name}`; rename one"
+                )
+            if len(name) > names.MAX_CRON_JOB:
+                yield Fault(
+                    (*here, "name"),
+                    f"too long: the CronJob `{name}` has {len(name)} characters, Kubernetes allows "
+                    f"{names.MAX_CRON_JOB}; shorten it by {len(name) - names.MAX_CRON_JOB}",
+                )
+            if not job.command and not job.args:
+                yield Fault(here, "the job would start the service itself, which never ends; set `command` or `args`")
+            if zones and job.timezone not in zones:
+                yield Fault((*here, "timezone"), f"there is no time zone `{job.timezone}`{_near(job.timezone, zones)}")
 
 
 def _routes(draft: Draft) -> Iterator[Fault]:

@@ -49,6 +49,13 @@ Memory = Annotated[
     BeforeValidator(_number_as_text, json_schema_input_type=str | int),
     Field(pattern=names.MEMORY, max_length=16, examples=["256Mi", "1Gi"]),
 ]
+Setting = Annotated[
+    str,
+    BeforeValidator(_number_as_text, json_schema_input_type=str | int | float),
+    Field(pattern=names.TEXT, max_length=4000),
+]
+Config = dict[Annotated[str, Field(pattern=names.VARIABLE, max_length=100)], Setting]
+Argument = Annotated[str, Field(pattern=names.TEXT, max_length=1000)]
 Rollout = Literal["rolling", "canary", "blueGreen"]
 Deploy = Literal["automatic", "pull-request", "approval"]
 Language = Literal["python", "go", "other"]
@@ -287,6 +294,31 @@ class Secret(Model):
     """Path and property in Vault's key-value store."""
 
 
+class Job(Model):
+    """What a service's image does by the clock."""
+
+    name: Annotated[Label, Field(examples=["cleanup"])]
+    """Name of the job; its CronJob is called `<service>-<name>`."""
+    schedule: Annotated[str, Field(pattern=names.SCHEDULE, max_length=100, examples=["30 3 * * *", "@daily"])]
+    """When it runs: minute, hour, day of the month, month, and day of the week."""
+    timezone: Annotated[str, Field(pattern=names.TIMEZONE, max_length=60, examples=["Europe/Berlin"])] = "UTC"
+    """Where the clock hangs."""
+    command: list[Argument] = []
+    """The program. Default: the image's own."""
+    args: list[Argument] = []
+    """What the program is told. Either this or `command` is needed."""
+    concurrency: Literal["Forbid", "Allow", "Replace"] = "Forbid"
+    """What becomes of a run that is due while the last one goes on: it is left out, runs beside it, or replaces it."""
+    deadline_seconds: Annotated[int, Field(ge=1, le=604_800)] = 3600
+    """When a run is given up, in seconds."""
+    start_within_seconds: Annotated[int, Field(ge=10, le=86_400)] = 300
+    """How late a run may begin, in seconds; later it is left out."""
+    retries: Annotated[int, Field(ge=0, le=20)] = 2
+    """How often a run that fails is tried again."""
+    resources: Resources = Resources()
+    """What a run asks for and may use. Default: the service's `resources`."""
+
+
 class ServiceOverride(Model):
     """What one service does otherwise in one environment."""
 
@@ -300,6 +332,8 @@ class ServiceOverride(Model):
     """How a new version replaces the old one."""
     route: Route | None = None
     """How the world reaches the service here; a host is taken as it is."""
+    config: Config = {}
+    """Settings that differ here."""
 
 
 class Service(Model):
@@ -325,6 +359,10 @@ class Service(Model):
     """How a new version replaces the old one. Default: `defaults.rollout`."""
     secrets: list[Secret] = []
     """Secrets that the service reads as environment variables."""
+    config: Annotated[Config, Field(examples=[{"LOG_LEVEL": "debug"}])] = {}
+    """Settings that are no secret, which the service reads as environment variables."""
+    jobs: list[Job] = []
+    """What the service's image does by the clock."""
     autoscaling: Autoscaling = Autoscaling()
     """Horizontal autoscaling by CPU. Default: `defaults.autoscaling`."""
     resources: Resources = Resources()

@@ -33,7 +33,21 @@ LIBRARY_VERSION = (
 DURATION = "^[1-9][0-9]{0,3}[mhd]$"
 # From 00:00 to 24:00, the end of a day.
 CLOCK = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+
+
 # A name of the time zone database; that it is there is checked in `generator.checks`.
+# A schedule of cron, as Kubernetes reads it: https://pkg.go.dev/github.com/robfig/cron/v3#hdr-CRON_Expression_Format
+def _field(value: str) -> str:
+    part = f"([*?]|({value})(-({value}))?)(/[1-9][0-9]?)?"
+    return f"{part}(,{part})*"
+
+
+_MONTHS = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
+_FIELDS = ("[0-5]?[0-9]", "[01]?[0-9]|2[0-3]", "0?[1-9]|[12][0-9]|3[01]", f"0?[1-9]|1[0-2]|{_MONTHS}")
+_DAYS = "[0-6]|SUN|MON|TUE|WED|THU|FRI|SAT"
+SCHEDULE = (
+    "^(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|" + " ".join(map(_field, (*_FIELDS, _DAYS))) + ")$"
+)
 TIMEZONE = "^[A-Za-z]+([+-][0-9]+)?(/[A-Za-z0-9_+-]+)*$"
 # One line of printable text. Control and bidirectional characters would let text act on its surroundings.
 TEXT = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ufffe\\uffff]*$"
@@ -56,6 +70,7 @@ MEANINGS = {
     LIBRARY_VERSION: "a version such as 1.2.0, or `latest`",
     DURATION: "minutes, hours or days such as 30m, 24h or 2d",
     CLOCK: "a time of day such as 09:00",
+    SCHEDULE: "minute, hour, day, month, and day of the week (0 is Sunday), such as `30 3 * * *` or `@daily`",
     TIMEZONE: "a time zone such as Europe/Berlin",
     TEXT: "one line of printable text",
 }
@@ -67,6 +82,8 @@ MAX_REPOSITORY = 100
 MAX_LABEL = 63
 MAX_HOST = 253
 MAX_TEXT = 200
+# A CronJob's name gets 11 characters more for each run.
+MAX_CRON_JOB = 52
 
 # Folders of these names cannot be checked out on Windows.
 _DEVICES = frozenset(
@@ -152,6 +169,11 @@ DERIVED_OF_SERVICE = (
     DerivedName("ReplicaSet", "{service}-0123456789", MAX_LABEL),
 )
 DERIVED_OF_ENVIRONMENT = (DerivedName("namespace", "{platform}-{environment}", MAX_LABEL),)
+
+
+def address_variable(service: str) -> str:
+    """Return the environment variable with the address of `service`, as the chart names it for those that call it."""
+    return f"{service.upper().replace('-', '_')}_URL"
 
 
 def is_branch(name: str) -> bool:

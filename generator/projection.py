@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from generator import addons, resolve
-from generator.models import Service, ServiceOverride, Spec
+from generator.models import Job, Resources, Service, ServiceOverride, Spec
 
 Answers = dict[str, Any]
 Layers = list[resolve.Layer]
@@ -196,6 +196,19 @@ def _values(spec: Spec, service: Service, ports: Mapping[str, int]) -> Answers:
             for secret in service.secrets
             for path, _, key in [secret.vault.partition("#")]
         ]
+    if service.config:
+        values["config"] = dict(service.config)
+    if service.jobs:
+        values["jobs"] = {job.name: _job(spec, service, job) for job in service.jobs}
+    return values
+
+
+def _job(spec: Spec, service: Service, job: Job) -> Answers:
+    values = job.model_dump(by_alias=True, exclude={"name", "resources"})
+    if job.resources != Resources():
+        values["resources"] = _sizing(resolve.sizing(spec.defaults, service, ServiceOverride(resources=job.resources)))[
+            "resources"
+        ]
     return values
 
 
@@ -207,6 +220,8 @@ def _overrides(spec: Spec, service: Service) -> list[Answers]:
         values = _sizing_over([spec.defaults, service], [override])
         if override.rollout is not None:
             values["rollout"] = override.rollout
+        if changed := {key: text for key, text in override.config.items() if service.config.get(key) != text}:
+            values["config"] = changed
         if resolve.route_of(service, environment.name):
             route = _route(spec, service, environment.name)
             if service.route is None or route != _route(spec, service, spec.environments[-1].name):

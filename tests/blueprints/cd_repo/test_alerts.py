@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.blueprints.cd_repo.support import Object, by_kind, environments_of, rendered, with_values
+from tests.blueprints.cd_repo.support import Object, environments_of, rendered, with_values
 from tests.tools import run, system_tool
 
 CASES = Path(__file__).parent / "alerts.yaml"
@@ -20,7 +20,8 @@ def rules_of(rule: Object) -> list[Object]:
 
 def test_every_alert_comes_and_goes(released_example: Path, tmp_path: Path) -> None:
     promtool = system_tool("promtool", package="prometheus")
-    rule = by_kind(rendered(released_example, "prod"))["PrometheusRule/catalog"]
+    jobs = {"tidy": {"schedule": "@daily", "args": ["tidy"]}}
+    rule = with_values(released_example, "catalog", "prod", jobs=jobs)["PrometheusRule/catalog"]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
     shutil.copyfile(CASES, tmp_path / "alerts.yaml")
     run(promtool, "test", "rules", "alerts.yaml", cwd=tmp_path)
@@ -32,7 +33,7 @@ def test_every_alert_has_its_case() -> None:
         for check in case["alert_rule_test"]:
             tested.setdefault(check["alertname"], set()).add(bool(check["exp_alerts"]))
     assert tested == {name: {True, False} for name in tested}
-    assert set(tested) == {"HighErrorRate", "HighLatency", "ServiceDown", "PodDown", "PodCrashLooping"}
+    assert set(tested) == {"HighErrorRate", "HighLatency", "ServiceDown", "PodDown", "PodCrashLooping", "JobFailed"}
 
 
 def test_prometheus_reads_the_rules_of_every_service(released: Path, tmp_path: Path) -> None:

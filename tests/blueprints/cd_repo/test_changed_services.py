@@ -89,7 +89,7 @@ def test_a_new_library_is_of_all_services_that_follow(cd: Path, tmp_path: Path) 
 
 
 def test_moved_files_count_in_both_places(cd: Path) -> None:
-    change(cd, "services/orders/custom/dev.yaml", "env: {A: b}\n")
+    change(cd, "services/orders/custom/dev.yaml", "config: {A: b}\n")
     (cd / "services/catalog/custom").mkdir()
     run("git", "mv", "services/orders/custom/dev.yaml", "services/catalog/custom/dev.yaml", cwd=cd)
     commit(cd)
@@ -124,7 +124,7 @@ def test_workflows_learn_what_must_be_approved(cd: Path, tmp_path: Path) -> None
 def test_only_changed_services_are_validated(cd: Path) -> None:
     (cd / "services/catalog/values.yaml").write_text("port: eighty\n")
     commit(cd)
-    change(cd, "services/orders/custom/dev.yaml", "env: {A: b}\n")
+    change(cd, "services/orders/custom/dev.yaml", "config: {A: b}\n")
     result = script(cd, "validate", "--base=HEAD^")
     assert "0 failed" in result.stdout
     assert script(cd, "validate", check=False).returncode == 1

@@ -26,6 +26,8 @@ from tests.tools import run, tool
 DIGEST = "sha256:" + "0" * 64
 ROUTE = {"host": "catalog.acme.example", "path": "/v1"}
 SECRETS = [{"name": "TOKEN", "path": "catalog/api", "property": "token"}]
+# Named after a hash of LOG_LEVEL: debug.
+SETTINGS = "catalog-28289bc788"
 MONITORING = {"enabled": False, "namespace": "monitoring"}
 
 
@@ -88,7 +90,7 @@ def test_objects_are_named_after_the_service_and_say_their_namespace(released: P
             metadata = item["metadata"]
             service = metadata["labels"]["app.kubernetes.io/instance"]
             assert service in services_of(released)
-            assert metadata["name"] in {service, f"{service}-preview"}
+            assert metadata["name"] == service or metadata["name"].startswith(f"{service}-")
             assert metadata["namespace"] == environment["namespace"]
             assert len(metadata["name"]) <= 63
 
@@ -135,13 +137,15 @@ def test_a_plain_service_has_exactly_these_objects(released_example: Path) -> No
     [
         ({"route": ROUTE}, {"HTTPRoute/catalog"}, set()),
         ({"secrets": SECRETS}, {"ExternalSecret/catalog"}, set()),
+        ({"config": {"LOG_LEVEL": "debug"}}, {f"ConfigMap/{SETTINGS}"}, set()),
+        ({"jobs": {"tidy": {"schedule": "@daily", "args": ["tidy"]}}}, {"CronJob/catalog-tidy"}, set()),
         ({"rollout": "canary"}, {"Rollout/catalog"}, {"Deployment/catalog"}),
         ({"rollout": "blueGreen"}, {"Rollout/catalog", "Service/catalog-preview"}, {"Deployment/catalog"}),
         ({"autoscaling": {"min": 3, "max": 3}}, set(), {"HorizontalPodAutoscaler/catalog"}),
         ({"global": {"monitoring": MONITORING}}, set(), {"ServiceMonitor/catalog", "PrometheusRule/catalog"}),
         ({"global": {"verticalPodAutoscaler": False}}, set(), {"VerticalPodAutoscaler/catalog"}),
     ],
-    ids=["route", "secrets", "canary", "blueGreen", "fixed size", "no monitoring", "no recommendations"],
+    ids=["route", "secrets", "config", "jobs", "canary", "blueGreen", "fixed size", "no monitoring", "no recommendations"],
 )
 def test_a_value_switches_kinds(released_example: Path, values: Any, added: set[str], gone: set[str]) -> None:
     plain = set(with_values(released_example, "catalog", "dev"))
@@ -197,16 +201,57 @@ def test_pods_prefer_spot_nodes_where_the_environment_says_so(released_example: 
 
 
 def test_variables_and_secrets_reach_the_container(released_example: Path) -> None:
-    objects = with_values(released_example, "catalog", "dev", env={"LOG_LEVEL": "debug"}, secrets=SECRETS)
+    dependency = {"name": "price-list", "port": 9000}
+    objects = with_values(
+        released_example, "catalog", "dev", config={"LOG_LEVEL": "debug"}, secrets=SECRETS, dependsOn=[dependency]
+    )
     (container,) = pod_of(objects["Deployment/catalog"])["containers"]
     secret = objects["ExternalSecret/catalog"]["spec"]
+    (settings,) = (item for item in objects.values() if item["kind"] == "ConfigMap")
+    assert container["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}]
+    assert settings["data"] == {"LOG_LEVEL": "debug"}
     assert container["env"] == [
         {"name": "PORT", "value": "8080"},
-        {"name": "LOG_LEVEL", "value": "debug"},
+        {"name": "PRICE_LIST_URL", "value": "http://price-list:9000"},
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": secret["target"]["name"], "key": "TOKEN"}}},
     ]
     assert secret["secretStoreRef"] == {"kind": "ClusterSecretStore", "name": "vault"}
     assert [(item["secretKey"], item["remoteRef"]["key"]) for item in secret["data"]] == [("TOKEN", "catalog/api")]
+
+
+def test_other_settings_replace_the_pods(released_example: Path) -> None:
+    def template(**config: str) -> Object:
+        pod: Object = with_values(released_example, "catalog", "dev", config=config)["Deployment/catalog"]["spec"]
+        return pod
+
+    assert template(LOG_LEVEL="debug") == template(LOG_LEVEL="debug")
+    assert template(LOG_LEVEL="debug") != template(LOG_LEVEL="info")
+
+
+def test_a_job_runs_the_image_of_the_service_and_answers_no_requests(released_example: Path) -> None:
+    job = {"schedule": "30 3 * * *", "command": ["python", "-m", "catalog.cleanup"], "retries": 0}
+    objects = with_values(
+        released_example, "catalog", "dev", jobs={"cleanup": job}, config={"LOG_LEVEL": "debug"}, secrets=SECRETS
+    )
+    spec = objects["CronJob/catalog-cleanup"]["spec"]
+    template = spec["jobTemplate"]["spec"]["template"]
+    (served,) = pod_of(objects["Deployment/catalog"])["containers"]
+    (container,) = template["spec"]["containers"]
+    assert {key: container[key] for key in ("image", "env", "envFrom", "resources", "securityContext")} == {
+        key: served[key] for key in ("image", "env", "envFrom", "resources", "securityContext")
+    }
+    assert container["command"] == job["command"]
+    assert (spec["timeZone"], spec["concurrencyPolicy"], spec["jobTemplate"]["spec"]["backoffLimit"]) == (
+        "UTC",
+        "Forbid",
+        0,
+    )
+    # Neither the Service nor the budget takes its pods for the service's, but the network lets them out like those.
+    labels = template["metadata"]["labels"].items()
+    for kind in ("Service", "PodDisruptionBudget"):
+        selector = objects[f"{kind}/catalog"]["spec"]["selector"]
+        assert not selector.get("matchLabels", selector).items() <= labels
+    assert objects["NetworkPolicy/catalog"]["spec"]["podSelector"]["matchLabels"].items() <= labels
 
 
 def test_pull_secrets_reach_the_pod(released_example: Path) -> None:
@@ -302,8 +347,17 @@ def test_a_route_leads_to_the_service(released_example: Path) -> None:
         ({"service": "orders"}, 'catalog: the release is that of the service "orders"'),
         ({"autoscaling": {"min": 11}}, "catalog: autoscaling.min is 11 and greater than autoscaling.max, which is 10"),
         ({"route": {"host": "a.example"}}, "catalog: route.path is missing"),
-        ({"env": {"PORT": "1"}}, "catalog: env.PORT is already set by the platform"),
-        ({"env": {"TOKEN": "x"}, "secrets": SECRETS}, "catalog: the secret TOKEN is already set by env"),
+        ({"config": {"PORT": "1"}}, "catalog: config.PORT is already set by the platform"),
+        ({"config": {"TOKEN": "x"}, "secrets": SECRETS}, "catalog: the secret TOKEN is already set by config"),
+        (
+            {"config": {"PRICE_LIST_URL": "x"}, "dependsOn": [{"name": "price-list", "port": 80}]},
+            "catalog: config.PRICE_LIST_URL is already set by dependsOn, as the address of price-list",
+        ),
+        ({"jobs": {"tidy": {"schedule": "@daily"}}}, "catalog: jobs.tidy has neither command nor args"),
+        (
+            {"jobs": {"t" * 45: {"schedule": "@daily", "args": ["x"]}}},
+            "of 53 characters, and Kubernetes allows 52. Shorten the job's name",
+        ),
         ({"secrets": SECRETS * 2}, "catalog: the secret TOKEN is already set by another secret"),
         ({"dependsOn": [{"name": "catalog", "port": 8080}]}, "catalog: dependsOn names the service itself"),
     ],
@@ -326,8 +380,10 @@ def test_a_service_without_an_environment_is_refused(released_example: Path) -> 
         ({"rollout": "blue-green"}, "rollout"),
         ({"port": "8080"}, "port"),
         ({"port": 80}, "port"),
-        ({"env": {"1ST": "x"}}, "1ST"),
-        ({"env": {"COUNT": 3}}, "COUNT"),
+        ({"config": {"1ST": "x"}}, "1ST"),
+        ({"config": {"COUNT": 3}}, "COUNT"),
+        ({"jobs": {"tidy": {"schedule": "daily", "args": ["x"]}}}, "schedule"),
+        ({"jobs": {"Tidy": {"schedule": "@daily", "args": ["x"]}}}, "Tidy"),
         ({"global": {"spots": True}}, "spots"),
         ({"global": {"gateway": {"listner": "http"}}}, "listner"),
     ],

@@ -67,7 +67,7 @@ def test_what_cannot_be_rendered_is_said(deployed: Path) -> None:
 
 
 def test_text_of_a_pull_request_cannot_leave_its_frame(deployed: Path) -> None:
-    bad = 'env: {A: "````\\n</details>\\n@acme/everybody"}\nextra: ignored\n'
+    bad = 'config: {A: "````\\n</details>\\n@acme/everybody"}\nextra: ignored\n'
     change(deployed, "services/orders/custom/prod.yaml", bad.replace("extra: ignored\n", ""))
     _, comment = diff(deployed)
     inside = comment.split("\n`````diff\n", 1)[1].split("\n`````\n", 1)[0]
@@ -80,7 +80,7 @@ def test_a_comment_is_never_longer_than_github_takes(deployed: Path) -> None:
     change(deployed, "environments/dev/README.md")
     for service in ("orders", "catalog"):
         (deployed / f"services/{service}/custom").mkdir(exist_ok=True)
-        (deployed / f"services/{service}/custom/values.yaml").write_text(f"env:\n{long}")
+        (deployed / f"services/{service}/custom/values.yaml").write_text(f"config:\n{long}")
     commit(deployed)
     text, comment = diff(deployed)
     assert len(text) > 600_000

@@ -37,20 +37,21 @@ def render(repository: Path, *args: str) -> dict[str, Any]:
 
 
 def variables(repository: Path, *args: str) -> dict[str, str]:
-    (container,) = render(repository, *args)["Deployment/catalog"]["spec"]["template"]["spec"]["containers"]
-    return {variable["name"]: variable["value"] for variable in container["env"]}
+    objects = render(repository, *args).values()
+    maps = [item for item in objects if item["kind"] == "ConfigMap" and item["metadata"]["name"].startswith("catalog-")]
+    return {name: value for item in maps for name, value in item["data"].items()}
 
 
 def test_the_later_file_wins(cd: Path) -> None:
     for number, path in enumerate(LAYERS):
-        add(cd, path, f'env: {{WHERE: "{number}", LAYER_{number}: "yes"}}\n')
+        add(cd, path, f'config: {{WHERE: "{number}", LAYER_{number}: "yes"}}\n')
         assert variables(cd, "--region=eu")["WHERE"] == str(number), path
     # Mappings are merged: what an earlier file says alone is still there.
     assert set(variables(cd, "--region=eu")) >= {f"LAYER_{number}" for number in range(len(LAYERS))}
 
 
 def test_only_clusters_of_the_region_read_its_file(cd: Path) -> None:
-    add(cd, "environments/prod/regions/eu.yaml", "env: {REGION: eu}\n")
+    add(cd, "environments/prod/regions/eu.yaml", "config: {REGION: eu}\n")
     assert variables(cd, "--region=eu")["REGION"] == "eu"
     assert "REGION" not in variables(cd)
     assert "REGION" not in variables(cd, "--region=us")
@@ -58,7 +59,7 @@ def test_only_clusters_of_the_region_read_its_file(cd: Path) -> None:
 
 def test_the_umbrella_reads_every_layer(cd: Path) -> None:
     for number, path in enumerate(LAYERS):
-        add(cd, path, f'env: {{WHERE: "{number}", LAYER_{number}: "yes"}}\n')
+        add(cd, path, f'config: {{WHERE: "{number}", LAYER_{number}: "yes"}}\n')
     add(cd, "services/catalog/custom/prod.yaml", "global: {imagePullSecrets: [mirror]}\ncallers: null\n")
     for region in ((), ("--region=eu",)):
         assert render(cd, *region) == render(cd, "--umbrella", *region)
@@ -71,7 +72,7 @@ def test_the_release_goes_over_everything(cd: Path) -> None:
 
 
 def test_files_of_ones_own_are_validated(cd: Path) -> None:
-    add(cd, "environments/prod/custom.yaml", "env: {LOG_LEVEL: debug}\n")
+    add(cd, "environments/prod/custom.yaml", "config: {LOG_LEVEL: debug}\n")
     add(cd, "environments/prod/regions/eu.yaml", "autoscaling: {max: 20}\n")
     assert "0 failed" in script(cd, "validate").stdout
     add(cd, "environments/prod/regions/us.yaml", "autoscaling: {maximum: 20}\n")
@@ -93,7 +94,7 @@ def test_files_of_ones_own_are_validated(cd: Path) -> None:
     ],
 )
 def test_a_file_that_nothing_reads_is_named(cd: Path, path: str) -> None:
-    add(cd, path, "env: {LOG_LEVEL: debug}\n")
+    add(cd, path, "config: {LOG_LEVEL: debug}\n")
     result = script(cd, "validate", check=False)
     assert f"nothing reads these files; README.md says what files of values are called:\n  {path}\n" in result.stderr
 

@@ -40,7 +40,11 @@ def variants(repository: Path) -> Iterator[Object]:
         values: dict[str, Any] = {
             "rollout": rollout,
             "autoscaling": {"min": 1, "max": 1},
-            "env": {"LOG_LEVEL": "debug"},
+            "config": {"LOG_LEVEL": "debug"},
+            "jobs": {
+                "tidy": {"schedule": "30 3 * * *", "command": ["tidy"], "timezone": "Europe/Berlin"},
+                "report": {"schedule": "@daily", "args": ["--all"], "suspend": True, "concurrency": "Replace"},
+            },
             "egress": [rule],
             "callers": [],
             "global": {"imagePullSecrets": ["ghcr"], "monitoring": {"enabled": False, "namespace": "monitoring"}},
