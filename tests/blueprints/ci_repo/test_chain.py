@@ -235,6 +235,17 @@ def test_what_was_built_once_is_not_built_again(github: GitHub) -> None:
 
 
 @pytest.mark.slow
+def test_an_event_that_was_lost_is_made_up_for(github: GitHub) -> None:
+    github.push()
+    healed = github.act("schedule", "reconcile.yml", {"schedule": "23 */6 * * *"}, {})
+    assert healed.succeeded, healed.output
+    assert healed.jobs == {"Plan", "Register", *LEGS["catalog"], *LEGS["orders"]}
+    assert github.commits() == ["release(dev): 2 services"]
+    again = github.act("schedule", "reconcile.yml", {"schedule": "23 */6 * * *"}, {})
+    assert again.jobs == {"Plan"}
+
+
+@pytest.mark.slow
 def test_a_vulnerable_image_is_neither_pushed_nor_deployed(github: GitHub, tools: Toolbox) -> None:
     done = github.app_push(github.push(), FOUND="CVE-2026-1")
     assert not done.succeeded

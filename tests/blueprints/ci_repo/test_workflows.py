@@ -60,7 +60,7 @@ def test_a_broken_workflow_would_be_found(ci: Path) -> None:
 
 def test_each_service_has_a_pipeline(platform: Platform) -> None:
     services = [service["name"] for service in answers_of(platform.name, "ci-repo")["services"]]
-    shared = {"app-push.yml", "batch.yml", "library.yml", "release.yml", "shared-pipeline.yml"}
+    shared = {"app-push.yml", "batch.yml", "library.yml", "reconcile.yml", "release.yml", "shared-pipeline.yml"}
     assert set(workflows(platform.ci)) - shared == {f"{service}-pipeline.yml" for service in services}
 
 
