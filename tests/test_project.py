@@ -66,3 +66,17 @@ def test_help_loads_nothing_that_it_does_not_need() -> None:
 
     assert "generator.output" in loaded
     assert {"copier", "pydantic", "ruamel.yaml", "generator.planning"} & set(loaded) == set()
+
+
+def test_a_library_chart_that_was_released_changes_under_a_higher_version() -> None:
+    chart = "blueprints/ci-repo/helm-templates/base"
+    tags = run("git", "tag", "--list", "v*", "--merged", "HEAD", "--sort=-v:refname", cwd=ROOT).stdout.split()
+    if not tags:
+        pytest.skip("there is no release at hand to compare with")
+    if run("git", "diff", "--quiet", tags[0], "HEAD", "--", chart, cwd=ROOT, check=False).returncode == 0:
+        return
+
+    texts = (run("git", "show", f"{commit}:{chart}/Chart.yaml", cwd=ROOT).stdout for commit in (tags[0], "HEAD"))
+    released, present = (re.findall(r"^version: (\d+)\.(\d+)\.(\d+)$", text, re.MULTILINE)[0] for text in texts)
+
+    assert tuple(map(int, present)) > tuple(map(int, released)), f"{chart} differs from {tags[0]}: raise its version"

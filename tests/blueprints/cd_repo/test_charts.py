@@ -384,7 +384,6 @@ def test_a_service_without_an_environment_is_refused(released_example: Path) -> 
         ({"config": {"COUNT": 3}}, "COUNT"),
         ({"jobs": {"tidy": {"schedule": "daily", "args": ["x"]}}}, "schedule"),
         ({"jobs": {"Tidy": {"schedule": "@daily", "args": ["x"]}}}, "Tidy"),
-        ({"global": {"spots": True}}, "spots"),
         ({"global": {"gateway": {"listner": "http"}}}, "listner"),
     ],
 )

@@ -122,6 +122,14 @@ def test_a_case_that_is_not_there_is_named(ci: Path) -> None:
     assert ", canary, " in said
 
 
+def test_a_kind_that_no_case_asks_for_is_named(ci: Path) -> None:
+    kind = '{{- define "base.secret" }}\nkind: Secret\n{{- end }}\n'
+    (ci / LIBRARY / "templates/_secret.yaml").write_text(kind)
+    assert "no case says that the library renders a Secret;" in check(ci, passes=False)
+    (ci / "helm-templates/tests/cases/secret.yaml").write_text("# lacks: Secret\n{}\n")
+    assert "no case says that the library renders a Secret;" in check(ci, passes=False)
+
+
 def test_without_helm_nothing_passes(ci: Path) -> None:
     result = run(ci / "scripts/test-library", env={"PATH": "/usr/bin:/bin"}, check=False)
     assert (result.returncode, "helm is not on PATH" in result.stderr) == (1, True)
