@@ -61,6 +61,13 @@ def read_answers(folder: Path) -> dict[str, Any]:
     try:
         answers = records.parse(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        deleted = git.git(folder, "rev-list", "-1", "HEAD", "--", ANSWERS_FILE).strip()
+        if deleted:
+            raise RefusedError(
+                f"{folder} has lost its {ANSWERS_FILE}, the record of what it was made from, in the commit "
+                f"{deleted[:12]}. Bring it back with `git -C {quote(str(folder))} checkout {deleted[:12]}~ -- "
+                f"{ANSWERS_FILE}`, and commit it."
+            ) from None
         raise RefusedError(
             f"{folder} is a git repository, but Triptych did not make it: it has no {ANSWERS_FILE}. "
             "Move it away, or choose another name in the spec."

@@ -25,8 +25,9 @@ Tree = dict[str, Entry]
 # How many fields `git status --porcelain=v2` writes before a path, by the kind of the entry.
 _FIELDS_BEFORE_PATH = {"1": 8, "u": 10, "?": 1}
 
-# The mode of a symbolic link.
+# The modes of a symbolic link, and of a submodule, which is no file.
 LINK = "120000"
+_SUBMODULE = "160000"
 
 SETTINGS = {
     "advice.detachedHead": "false",
@@ -317,5 +318,6 @@ def _entries(listing: str, *, kind_at: int | None, id_at: int) -> Iterator[tuple
         if entry:
             meta, _, path = entry.partition("\t")
             fields = meta.split()
-            if kind_at is None or fields[kind_at] == "blob":
+            is_file = fields[0] != _SUBMODULE if kind_at is None else fields[kind_at] == "blob"
+            if is_file:
                 yield path, (fields[0], fields[id_at])

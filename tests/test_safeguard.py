@@ -1,5 +1,6 @@
 """Edits that are no text, which Copier cannot carry over, are not lost."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from generator import safeguard
-from tests.tools import ROOT
+from tests.tools import ROOT, run
 from tests.workbench import PER_SERVICE, Workbench, git
 
 ABOUT = f"blueprints/app-repo/{PER_SERVICE}/about.txt.jinja"
@@ -173,6 +174,22 @@ def test_a_folder_where_the_template_has_a_file_is_told(bench: Workbench) -> Non
     assert "README.md is a folder in your repository and a file in the template" in result.err
 
 
+def test_a_submodule_of_the_user_stays(bench: Workbench, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    git(tmp_path, "init", "--quiet", str(other))
+    git(other, "commit", "--quiet", "--allow-empty", "--message", "Empty")
+    git(bench.app, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "vendor/other")
+    git(bench.app, "commit", "--quiet", "--message", "Add a submodule")
+    before = git(bench.app, "rev-parse", "HEAD:vendor/other")
+    _upgrade(bench)
+
+    result = bench.apply()
+
+    assert "vendor" not in result.out
+    assert git(bench.app, "rev-parse", "HEAD:vendor/other") == before
+    bench.heads()
+
+
 def test_folders_of_the_user_beside_the_repositories_stay(bench: Workbench) -> None:
     notes = bench.folder / ".triptych-notes"
     notes.mkdir()
@@ -188,3 +205,17 @@ def test_what_copier_may_not_render_over_may_not_go_either() -> None:
 
     assert kept
     assert [pattern for pattern in kept if not pattern.startswith(safeguard.STATE)] == []
+
+
+def test_a_record_that_was_deleted_can_be_brought_back(bench: Workbench) -> None:
+    record = bench.ci / ".copier-answers.yml"
+    record.unlink()
+    bench.commit(record)
+
+    refused = bench.run("apply")
+
+    assert refused.code == 1
+    command = refused.err.split("Bring it back with `")[1].split("`")[0]
+    run(*shlex.split(command))
+    bench.commit(record)
+    bench.apply()
