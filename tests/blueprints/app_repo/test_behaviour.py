@@ -1,6 +1,8 @@
 """One behaviour for every language: the same requests, answers, metric names, and log fields, asked over HTTP."""
 
+import gzip
 import http.client
+import http.server
 import json
 import re
 import signal
@@ -18,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.blueprints.app_repo.languages import LANGUAGES, Language
-from tests.blueprints.app_repo.process import Service, started
+from tests.blueprints.app_repo.process import Service, free_port, started
 from tests.tools import run
 
 pytestmark = pytest.mark.slow
@@ -411,3 +413,37 @@ def test_an_idle_connection_does_not_hold_up_the_end(fresh: Service) -> None:
             assert fresh.process.wait(timeout=5) == 0
         except subprocess.TimeoutExpired:
             pytest.fail("an idle connection kept the service alive")
+
+
+def test_spans_go_to_the_collector_that_is_named(start: Start) -> None:
+    paths: list[str] = []
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # noqa: N802 (the name is http.server's)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if bytes.fromhex(TRACE_ID) in (gzip.decompress(body) if self.headers["Content-Encoding"] else body):
+                paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Be quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        with start(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.server_port}") as service:
+            ask(service, "GET", "/items", traceparent=TRACEPARENT)
+            _, lines = service.stop()
+        collector.shutdown()
+    assert paths == ["/v1/traces"]
+    (line,) = [line for line in access(lines) if line["path"] == "/items"]
+    assert line["trace_id"] == TRACE_ID
+    # A span of its own, below the caller's.
+    assert line["span_id"] != TRACEPARENT.split("-")[2]
+
+
+def test_a_collector_that_is_away_breaks_nothing(start: Start) -> None:
+    with start(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}", LOG_LEVEL="error") as service:
+        assert ask(service, "GET", "/items", traceparent=TRACEPARENT).status == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(timeout=10) == 0

@@ -10,7 +10,7 @@ from typing import NoReturn
 import uvicorn
 from fastapi import FastAPI
 
-from platformkit import logs
+from platformkit import logs, tracing
 from platformkit.settings import S, load
 
 # Longer than the idle time of common load balancers: the side that reuses a connection must be the first to give it up.
@@ -24,6 +24,7 @@ def run(make_app: Callable[[S], FastAPI], settings_class: type[S]) -> None:
     signal.signal(signal.SIGINT, _exit)
     settings = load(settings_class)
     logs.configure(settings)
+    tracing.start(settings)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(settings),
