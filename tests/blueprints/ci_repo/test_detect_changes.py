@@ -392,6 +392,19 @@ def test_an_older_push_that_arrives_last_builds_nothing_old(pipeline: Pipeline) 
     )
     assert "Nothing to build" in result.stdout
     assert "not built, since a newer commit was built already: orders" in result.stderr
+    assert "not built, since a newer commit was built already: orders" in result.stdout, "the run's page says it"
+
+
+def test_a_commit_from_the_future_holds_back_nothing_that_is_built_on_it(pipeline: Pipeline) -> None:
+    (pipeline.source / "services/orders/hello").write_text("from a wrong clock\n")
+    commit(pipeline.source, "Tomorrow", when="2027-01-01T00:00:00Z")
+    assert pipeline.build() == ["catalog", "orders"]
+    (pipeline.source / "services/orders/hello").write_text("from a right one\n")
+    head = commit(pipeline.source, "Today", when="2026-11-25T00:00:00Z")
+    plan = pipeline.plan()
+    assert list(plan["services"]) == ["orders"]
+    assert plan["committed_at"] == "2027-01-01T00:00:00Z", "cd-repo would skip an older build"
+    assert plan["version"] == f"20261125.000000-{head[:12]}"
 
 
 def grow(repository: Path, services: int, files: int, text: str) -> None:
