@@ -42,8 +42,20 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
         if not path.startswith(STATE)
         and len({head[path], base.get(path), new[path]}) == 3
         and result.get(path) in (head[path], new[path])
-        and (path not in base or not _merges(scratch, work, result[path], [head[path], base[path], new[path]]))
+        and (
+            path not in base
+            or _merged(scratch, work, [head[path], base[path], new[path]]) != _content(scratch, result[path][1])
+        )
     ]
+    # Copier drops the bytes of a text that are not UTF-8.
+    for path in sorted(head.keys() & base.keys() & new.keys() & result.keys()):
+        apart = len({head[path], base[path], new[path], result[path]}) == 4
+        if apart and not path.startswith(STATE) and not _is_utf8(_content(scratch, head[path][1])):
+            merged = _merged(scratch, work, [head[path], base[path], new[path]])
+            if merged is None:
+                torn.append(path)
+            else:
+                (scratch / path).write_bytes(merged)
     # Copier leaves links where they are when the template no longer has them.
     for path in base.keys() - new.keys():
         if path in result and (head.get(path) == base[path] or result[path][0] == git.LINK):
@@ -60,21 +72,26 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
     return set(torn)
 
 
-def _merges(scratch: Path, work: Path, result: Entry, entries: list[Entry]) -> bool:
-    """Tell whether the user's text, the old and the new one merge into `result`: one edit is a part of the other."""
-    if any(mode == git.LINK for mode, _ in entries):
+def _content(scratch: Path, blob: str) -> bytes:
+    command = ["git", "cat-file", "blob", blob]
+    return subprocess.run(command, cwd=scratch, stdout=subprocess.PIPE, env=git.environment(), check=True).stdout
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
         return False
-    files = [work / f"merge-{number}" for number in range(4)]
-    for file, (_, blob) in zip(files, [*entries, result], strict=True):
-        with file.open("wb") as target:
-            subprocess.run(
-                ["git", "cat-file", "blob", blob], cwd=scratch, stdout=target, env=git.environment(), check=True
-            )
-    merged = subprocess.run(
-        ["git", "merge-file", "-p", "--quiet", *files[:3]],
-        cwd=work,
-        capture_output=True,
-        env=git.environment(),
-        check=False,
-    )
-    return merged.returncode == 0 and merged.stdout == files[3].read_bytes()
+    return True
+
+
+def _merged(scratch: Path, work: Path, entries: list[Entry]) -> bytes | None:
+    """Return what the user's text, the old and the new one merge into, if they do."""
+    if any(mode == git.LINK for mode, _ in entries):
+        return None
+    files = [work / f"merge-{number}" for number in range(3)]
+    for file, (_, blob) in zip(files, entries, strict=True):
+        file.write_bytes(_content(scratch, blob))
+    command = ["git", "merge-file", "-p", "--quiet", *map(str, files)]
+    merged = subprocess.run(command, cwd=work, capture_output=True, env=git.environment(), check=False)
+    return merged.stdout if merged.returncode == 0 else None

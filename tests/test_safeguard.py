@@ -174,6 +174,24 @@ def test_a_folder_where_the_template_has_a_file_is_told(bench: Workbench) -> Non
     assert "README.md is a folder in your repository and a file in the template" in result.err
 
 
+@pytest.mark.parametrize("line", [3, 18])
+def test_an_edit_in_another_encoding_keeps_its_bytes(bench: Workbench, line: int) -> None:
+    about = bench.app / "services/orders/about.txt"
+    edited = f"line {line} für uns\n".encode("latin-1")
+    about.write_bytes(about.read_bytes().replace(f"line {line}\n".encode(), edited))
+    bench.commit(about)
+    _upgrade(bench)
+
+    result = bench.run("apply")
+
+    assert edited in about.read_bytes()
+    if line == 18:
+        assert "conflict               services/orders/about.txt" in result.out
+    else:
+        assert result.code == 0
+        assert b"line 18, newer\n" in about.read_bytes()
+
+
 def test_a_submodule_of_the_user_stays(bench: Workbench, tmp_path: Path) -> None:
     other = tmp_path / "other"
     git(tmp_path, "init", "--quiet", str(other))
