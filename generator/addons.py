@@ -40,6 +40,13 @@ class Addon:
 # out, and last Argo CD, whose objects need some of these.
 ADDONS = (
     Addon("prometheus-operator-crds", "monitoring", -5, "restricted", lambda spec: spec.features.observability.metrics),
+    Addon(
+        "vertical-pod-autoscaler",
+        "vertical-pod-autoscaler",
+        -5,
+        "restricted",
+        lambda spec: spec.features.scaling.vertical_pod_autoscaler,
+    ),
     Addon("external-secrets", "external-secrets", -4, "restricted", lambda spec: spec.features.external_secrets),
     Addon("envoy-gateway", "envoy-gateway-system", -3, "restricted", lambda spec: spec.features.gateway),
     Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),

@@ -55,6 +55,7 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
         ("externalSecrets: false", "external-secrets"),
         ("rollouts: false", "argo-rollouts"),
         ("observability: {metrics: false}", "prometheus-operator-crds"),
+        ("scaling: {verticalPodAutoscaler: false}", "vertical-pod-autoscaler"),
     ],
 )
 def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path: Path) -> None:

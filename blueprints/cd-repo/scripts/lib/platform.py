@@ -45,10 +45,12 @@ class Platform:
 
     Attributes:
         image_registry: Where images are, and the library chart below charts/.
+        repository: Where Argo CD reads this repository.
     """
 
     name: str
     image_registry: str
+    repository: str
     environments: tuple[Environment, ...]
 
     def environment(self, name: str) -> Environment:
@@ -66,7 +68,7 @@ def load(root: Path) -> Platform:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         environments = tuple(_environment(entry) for entry in data["environments"])
-        return Platform(data["name"], data["imageRegistry"], environments)
+        return Platform(data["name"], data["imageRegistry"], data["repository"], environments)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{path} is not what it should be: {error!r}") from error
 
