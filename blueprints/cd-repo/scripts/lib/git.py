@@ -147,12 +147,17 @@ def preview(
 
 
 def _attempts() -> Iterator[None]:
-    """Yield once a try; wait before each but the first, so that writers who met do not meet again."""
+    """Yield once a try; wait before each but the first, so that writers who met do not meet again.
+
+    A writer who lost n times shares the branch with about n others, and each try takes as long as the last one did:
+    that is the time over which they must spread.
+    """
     for attempt in range(ATTEMPTS):
-        if attempt:
-            print(f"another writer was first; try {attempt + 1} of {ATTEMPTS}", file=sys.stderr)
-            time.sleep(random.uniform(0, min(3, 0.025 * 2**attempt)))  # noqa: S311 (spreads writers, guards nothing)
+        start = time.monotonic()
         yield
+        took = time.monotonic() - start
+        print(f"another writer was first; try {attempt + 2} of {ATTEMPTS}", file=sys.stderr)
+        time.sleep(random.uniform(0, min(4, 2 * took * (attempt + 1))))  # noqa: S311 (spreads writers, guards nothing)
     raise CommandError(
         f"another writer was first {ATTEMPTS} times running; nothing was pushed, so run the command again"
     )
