@@ -25,9 +25,7 @@ def languages(rendered: Callable[[str], Platform], tmp_path_factory: pytest.Temp
     return _set_up(rendered, "languages", tmp_path_factory)
 
 
-def _set_up(
-    rendered: Callable[[str], Platform], name: str, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def _set_up(rendered: Callable[[str], Platform], name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository in which `make setup` has run; made once for all workers, so read it only."""
     base = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):

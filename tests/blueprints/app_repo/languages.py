@@ -12,7 +12,7 @@ class Language:
     """How one service of tests/specs/platforms/languages.yaml runs, as its image runs it."""
 
     service: str
-    # Given the app-repo in which `make setup` has run: builds the service and returns its command, for services/<service>.
+    # Given an app-repo that is set up: builds the service and returns its command, for the folder services/<service>.
     build: Callable[[Path], tuple[str, ...]]
 
 

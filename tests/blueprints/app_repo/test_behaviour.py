@@ -348,9 +348,7 @@ def test_a_wrong_setting_is_refused_at_the_start(
     assert [fault.partition(":")[0] for fault in faults] == [f"  {variable}"]
 
 
-def test_all_wrong_settings_are_named_at_once_and_none_is_shown(
-    folder: Path, command: tuple[str, ...]
-) -> None:
+def test_all_wrong_settings_are_named_at_once_and_none_is_shown(folder: Path, command: tuple[str, ...]) -> None:
     env = {"PORT": "hunter2", "LOG_LEVEL": "hunter2"}
     result = run(*command, cwd=folder, env=env, check=False)
     assert "PORT:" in result.stderr
@@ -419,7 +417,7 @@ def test_spans_go_to_the_collector_that_is_named(start: Start) -> None:
     paths: list[str] = []
 
     class Collector(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 (the name is http.server's)
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if bytes.fromhex(TRACE_ID) in (gzip.decompress(body) if self.headers["Content-Encoding"] else body):
                 paths.append(self.path)

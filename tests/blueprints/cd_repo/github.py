@@ -49,7 +49,8 @@ def text(name):
     return sys.stdin.read() if value == "-" else open(value).read() if name == "--body-file" else value
 
 def shown(items, number="number"):
-    found = [i for i in items if i["state"] == "open" and options.get("--head", i.get("headRefName")) == i.get("headRefName")]
+    head = options.get("--head")
+    found = [i for i in items if i["state"] == "open" and head in (None, i.get("headRefName"))]
     print(json.dumps([{key: item[key] for key in options["--json"].split(",")} for item in found]))
 
 if not os.environ.get("GH_TOKEN"):
@@ -57,8 +58,8 @@ if not os.environ.get("GH_TOKEN"):
 if args[:2] == ["pr", "list"]:
     shown(pulls)
 elif args[:2] == ["pr", "create"]:
-    pulls.append({"number": len(pulls) + 1, "state": "open", "headRefName": options["--head"], "base": options["--base"],
-                  "title": options["--title"], "body": text("--body-file"), "auto": False})
+    pulls.append({"number": len(pulls) + 1, "state": "open", "headRefName": options["--head"],
+                  "base": options["--base"], "title": options["--title"], "body": text("--body-file"), "auto": False})
     print(f"https://github.com/acme/cd-repo/pull/{len(pulls)}")
 elif args[:2] == ["pr", "edit"]:
     pulls[int(args[2]) - 1].update(title=options["--title"], body=text("--body-file"))
@@ -69,7 +70,8 @@ elif args[:2] == ["pr", "close"]:
 elif args[:2] == ["issue", "list"]:
     shown(issues)
 elif args[:2] == ["issue", "create"]:
-    issues.append({"number": len(issues) + 1, "state": "open", "title": options["--title"], "body": text("--body-file")})
+    issues.append({"number": len(issues) + 1, "state": "open", "title": options["--title"],
+                   "body": text("--body-file")})
 elif args[:2] == ["issue", "edit"]:
     issues[int(args[2]) - 1].update(body=text("--body-file"))
 elif args[:2] == ["issue", "close"]:
@@ -121,9 +123,7 @@ class Images:
     def env(self) -> dict[str, str]:
         return {"FAKE_IMAGES": str(self.folder / "images.json"), "FAKE_COSIGN_STATE": str(self.folder / "signatures")}
 
-    def push(
-        self, service: str, number: int = 1, *, what: tuple[str, ...] = ("sign", "attest"), **labels: str
-    ) -> None:
+    def push(self, service: str, number: int = 1, *, what: tuple[str, ...] = ("sign", "attest"), **labels: str) -> None:
         """Push a build as the pipeline does; `what` is signed of it, and `labels` are other than they should be."""
         self.folder.mkdir(parents=True, exist_ok=True)
         image = reference(service, number)

@@ -133,7 +133,9 @@ class Kubectl:
     def _write(self, *, allowed: bool = True, context: str | None = None) -> None:
         program = self.folder / "kubectl"
         program.write_text(
-            KUBECTL.format(python=sys.executable, log=str(self.log), ports=str(self.ports), allowed=allowed, context=context)
+            KUBECTL.format(
+                python=sys.executable, log=str(self.log), ports=str(self.ports), allowed=allowed, context=context
+            )
         )
         program.chmod(0o755)
 

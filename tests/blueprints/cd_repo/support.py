@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -103,7 +103,7 @@ def clone(remote: Path, name: str, *args: str) -> Path:
 
 def at(**ahead: float) -> dict[str, str]:
     """Return an environment in which git commits at another time than now."""
-    moment = datetime.now(timezone.utc) + timedelta(**ahead)
+    moment = datetime.now(UTC) + timedelta(**ahead)
     return {"GIT_COMMITTER_DATE": moment.isoformat(), "GIT_AUTHOR_DATE": moment.isoformat()}
 
 

@@ -1,4 +1,4 @@
-"""Who may do what in Argo CD: computed from the policy that is generated, for every team, service, action, environment."""
+"""Who may do what in Argo CD: computed from the generated policy, for every team, service, action, environment."""
 
 import csv
 import re
@@ -16,7 +16,10 @@ from tests.platform import Platform, answers_of
 # What Argo CD itself brings: the lines of its built-in policy for `role:readonly`.
 READONLY = {
     *((resource, "get") for resource in ("applications", "applicationsets", "certificates", "clusters")),
-    *((resource, "get") for resource in ("repositories", "write-repositories", "projects", "accounts", "gpgkeys", "logs")),
+    *(
+        (resource, "get")
+        for resource in ("repositories", "write-repositories", "projects", "accounts", "gpgkeys", "logs")
+    ),
 }
 LOOKS = ("get",)
 OPERATES = (
@@ -41,7 +44,7 @@ EDITS = (
 
 @dataclass
 class Policy:
-    """A policy as Argo CD reads it: Casbin, where one `deny` outweighs every `allow`, with globs as `gobwas/glob` has them."""
+    """A policy as Argo CD reads it: Casbin, where one `deny` outweighs every `allow`, with the globs of gobwas/glob."""
 
     rules: list[list[str]] = field(default_factory=list)
     roles: dict[str, set[str]] = field(default_factory=dict)
@@ -150,7 +153,9 @@ def test_add_ons_are_for_the_platform_s_team_and_changed_in_git(example: Platfor
 
 def test_nobody_runs_commands_in_pods_or_changes_projects(platform: Platform) -> None:
     policy = Policy.of(platform.cd)
-    for resource, action in product(("exec", "projects", "accounts", "applicationsets"), ("create", "update", "delete")):
+    for resource, action in product(
+        ("exec", "projects", "accounts", "applicationsets"), ("create", "update", "delete")
+    ):
         assert not policy.allows(set(policy.roles), resource, action, "acme-dev/orders.dev.in-cluster")
 
 

@@ -119,7 +119,9 @@ def test_the_gateway_is_the_one_that_services_name(rendered: Callable[[str], Pla
     made = by_kind(own_objects(cd, "envoy-gateway"))
     gateway = made[f"Gateway/{values['name']}"]
     assert gateway["metadata"]["namespace"] == values["namespace"]
-    https, http = (next(one for one in gateway["spec"]["listeners"] if one["name"] == name) for name in ("https", "http"))
+    https, http = (
+        next(one for one in gateway["spec"]["listeners"] if one["name"] == name) for name in ("https", "http")
+    )
     assert values["listener"] == https["name"]
     # The namespaces of the environments, and of the add-ons, may attach routes.
     selector = https["allowedRoutes"]["namespaces"]["selector"]["matchLabels"]

@@ -25,7 +25,6 @@ from tests.platform import Platform, answers_of
 from tests.tools import run, tool
 
 
-
 def cluster(name: str, **labels: str) -> dict[str, Any]:
     """Return what the cluster generator yields for a cluster with these labels."""
     return {
@@ -54,7 +53,8 @@ def expand(template: Object, parameters: list[dict[str, Any]], folder: Path) -> 
     # Helm writes nothing for a key that is missing, where Argo CD fails.
     for reference in re.findall(r"\{\{ (.*?) \}\}", text):
         found = next(filter(None, (re.fullmatch(form, reference) for form in (LABEL, SERVER, r"\.(\w+)"))), None)
-        assert found and all(found[1] in one for one in parameters), f"no parameter for {reference}"
+        assert found is not None, reference
+        assert all(found[1] in one for one in parameters), f"no parameter for {reference}"
     (folder / "templates").mkdir(parents=True)
     (folder / "Chart.yaml").write_text("{apiVersion: v2, name: expand, version: 1.0.0}")
     (folder / "templates/all.yaml").write_text(

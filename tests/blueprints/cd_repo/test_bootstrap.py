@@ -53,9 +53,7 @@ class Machine:
         (self.folder / "answers.json").write_text(json.dumps(self.answers))
         (self.folder / "calls.jsonl").write_text("")
         path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
-        return run(
-            self.repository / "scripts/bootstrap", *args, cwd=self.repository, env={"PATH": path}, check=check
-        )
+        return run(self.repository / "scripts/bootstrap", *args, cwd=self.repository, env={"PATH": path}, check=check)
 
     def refusal(self, *args: str | Path) -> str:
         result = self.bootstrap(*args, check=False)
@@ -119,7 +117,9 @@ def test_argo_cd_is_installed_as_its_application_will(machine: Machine, app: lis
     for name in ("values.yaml", "dev.yaml", "prod.yaml"):
         (custom / name).write_text("argo-cd: {}\n")
     machine.bootstrap("--cluster=dev", *app)
-    fetch, install = (call["arguments"] for call in machine.calls() if {"dependency", "upgrade"} & set(call["arguments"]))
+    fetch, install = (
+        call["arguments"] for call in machine.calls() if {"dependency", "upgrade"} & set(call["arguments"])
+    )
     assert fetch[1:3] == ["dependency", "build"]
     assert install[1:3] == ["upgrade", "argocd"]
     assert {"--install", "--namespace=argocd", "--wait"} <= set(install)
@@ -176,7 +176,10 @@ def test_a_cluster_without_a_label_runs_no_environment(machine: Machine, app: li
     [
         ({"config current-context": [1, "error: current-context is not set"]}, "kubectl has no current context"),
         ({"version": [1, "Unable to connect to the server"]}, "the cluster of the context kind-hub does not answer"),
-        ({"version": json.dumps({"serverVersion": {"major": "1", "minor": "31"}})}, "runs Kubernetes 1.31: the add-ons need"),
+        (
+            {"version": json.dumps({"serverVersion": {"major": "1", "minor": "31"}})},
+            "runs Kubernetes 1.31: the add-ons need",
+        ),
         ({"auth can-i": [1, "no"]}, "you are no administrator of kind-hub"),
         ({"version --template": "v3.19.4"}, "helm on PATH is v3.19.4: install Helm 4"),
         ({"get deployment": json.dumps({"metadata": {}})}, "has an Argo CD that this script did not install"),

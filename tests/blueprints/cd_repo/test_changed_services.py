@@ -11,7 +11,7 @@ from tests.platform import Platform, copy_of
 from tests.tools import run
 
 NONE: dict[str, list[str]] = {"dev": [], "staging": [], "prod": []}
-ALL = dict.fromkeys(NONE, ["catalog", "orders"])
+ALL = {environment: ["catalog", "orders"] for environment in NONE}
 
 
 def commit(cd: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_new_library_is_of_all_services_that_follow(cd: Path, tmp_path: Path) 
     commit(cd)
     script(cd, "vendor", f"--from={newer}")
     commit(cd)
-    assert changed(cd) == {"services": dict.fromkeys(NONE, ["orders"]), "releases": NONE}
+    assert changed(cd) == {"services": {environment: ["orders"] for environment in NONE}, "releases": NONE}
 
 
 def test_moved_files_count_in_both_places(cd: Path) -> None:

@@ -145,7 +145,17 @@ def test_a_plain_service_has_exactly_these_objects(released_example: Path) -> No
         ({"global": {"monitoring": MONITORING}}, set(), {"ServiceMonitor/catalog", "PrometheusRule/catalog"}),
         ({"global": {"verticalPodAutoscaler": False}}, set(), {"VerticalPodAutoscaler/catalog"}),
     ],
-    ids=["route", "secrets", "config", "jobs", "canary", "blueGreen", "fixed size", "no monitoring", "no recommendations"],
+    ids=[
+        "route",
+        "secrets",
+        "config",
+        "jobs",
+        "canary",
+        "blueGreen",
+        "fixed size",
+        "no monitoring",
+        "no recommendations",
+    ],
 )
 def test_a_value_switches_kinds(released_example: Path, values: Any, added: set[str], gone: set[str]) -> None:
     plain = set(with_values(released_example, "catalog", "dev"))

@@ -126,7 +126,11 @@ def test_by_pull_request_somebody_decides(github: GitHub) -> None:
     assert done.returncode == 0, done.stderr
     assert versions(github, "staging") == {}
     (pull,) = github.state["pulls"]
-    assert (pull["headRefName"], pull["title"], pull["auto"]) == ("promote/staging", "promote(staging): 2 services", False)
+    assert (pull["headRefName"], pull["title"], pull["auto"]) == (
+        "promote/staging",
+        "promote(staging): 2 services",
+        False,
+    )
     assert waiting(github, "promote/staging") == {"orders": "staging", "catalog": "staging"}
     first = build("orders")
     link = f"https://github.com/acme/app-repo/commit/{first['commit']}"

@@ -38,8 +38,8 @@ def test_a_change_of_values_is_shown_where_it_is_one(deployed: Path) -> None:
 def test_a_release_shows_its_image(deployed: Path) -> None:
     release(deployed, "dev", [build("orders", 2)])
     text, _ = diff(deployed)
-    assert f"-          image: \"ghcr.io/acme/orders:{build('orders')['version']}" in text.replace("'", '"')
-    assert f"+          image: \"ghcr.io/acme/orders:{build('orders', 2)['version']}" in text.replace("'", '"')
+    assert f'-          image: "ghcr.io/acme/orders:{build("orders")["version"]}' in text.replace("'", '"')
+    assert f'+          image: "ghcr.io/acme/orders:{build("orders", 2)["version"]}' in text.replace("'", '"')
 
 
 def test_a_service_that_comes_or_goes_is_whole(deployed: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -15,7 +15,7 @@ REASON = "the next one loses orders"
 
 
 def day(ahead: int) -> str:
-    return (datetime.now(timezone.utc).date() + timedelta(days=ahead)).isoformat()
+    return (datetime.now(UTC).date() + timedelta(days=ahead)).isoformat()
 
 
 def pin(

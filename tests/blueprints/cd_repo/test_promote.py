@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -189,7 +189,9 @@ def test_a_proposal_that_was_merged_late_soaks_from_the_merge(cd: Path) -> None:
     run("git", "checkout", "--quiet", "-b", "proposal", cwd=cd)
     release(cd, "staging", [build("orders")], env=at(hours=-50))
     run("git", "checkout", "--quiet", "main", cwd=cd)
-    run("git", "merge", "--quiet", "--no-ff", "--message", "Merge pull request #1", "proposal", cwd=cd, env=at(hours=-2))
+    run(
+        "git", "merge", "--quiet", "--no-ff", "--message", "Merge pull request #1", "proposal", cwd=cd, env=at(hours=-2)
+    )
     assert statuses(listed(cd, "--to=prod", "--train")) == {"orders": "waiting"}
 
 
@@ -212,7 +214,7 @@ def test_a_shallow_clone_learns_what_it_lacks(remote: Path) -> None:
 
 def test_outside_its_windows_an_environment_waits(cd: Path) -> None:
     release(cd, "dev", [build("orders")])
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     # The one day on which no test runs: that of tomorrow.
     closed = {"days": [DAYS[(now.weekday() + 2) % 7]], "from": "00:00", "to": "24:00", "timezone": "UTC"}
     change_platform(cd, "staging", windows=[closed])

@@ -14,7 +14,11 @@ BRANCH = "release/staging"
 
 
 def propose(
-    work: Path, builds: list[dict[str, str]], *args: str, environment: str = "staging", env: Mapping[str, str] | None = None
+    work: Path,
+    builds: list[dict[str, str]],
+    *args: str,
+    environment: str = "staging",
+    env: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Propose builds, and return the outcome."""
     outcome: dict[str, Any] = json.loads(

@@ -1,7 +1,7 @@
 """scripts/rollback against real git repositories: back to what ran before, and kept there."""
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -31,7 +31,7 @@ def running(repository: Path, service: str = "orders", environment: str = "prod"
 
 
 def day(ahead: int) -> str:
-    return (datetime.now(timezone.utc).date() + timedelta(days=ahead)).isoformat()
+    return (datetime.now(UTC).date() + timedelta(days=ahead)).isoformat()
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_over_a_pin_on_request_alone(third: Path) -> None:
     script(third, "pin", "--environment=prod", "--service=orders", "--reason=audit", "--until=7d", "--by=bob")
     result = rollback(third, "--service=orders", check=False)
     assert result.returncode == 1
-    assert f"by bob: audit; --over-pin goes over it" in result.stderr
+    assert "by bob: audit; --over-pin goes over it" in result.stderr
     assert running(third) == version("orders", 3)
 
     rollback(third, "--service=orders", "--over-pin", "--until=9d")

@@ -86,7 +86,8 @@ def test_another_version_fails(deployed: Path, kubectl: Kubectl) -> None:
     result = by_kubectl(deployed, kubectl, Service("orders", "20251231.000000-old"))
     assert result.returncode == 1
     assert result.stdout == (
-        f"failed: orders {VERSION} in dev: http://orders.acme-dev:9000/ is version '20251231.000000-old', not {VERSION}\n"
+        f"failed: orders {VERSION} in dev: http://orders.acme-dev:9000/ is version '20251231.000000-old', "
+        f"not {VERSION}\n"
     )
 
 
@@ -139,9 +140,7 @@ def test_what_has_no_route_is_asked_through_the_cluster(deployed: Path, kubectl:
     catalog = Service("catalog", build("catalog")["version"])
     with serve(Service("orders", VERSION), certificate) as gateway, serve(catalog) as pod:
         kubectl.leads_to({"catalog": pod})
-        result = ask(
-            deployed, f"--gateway=127.0.0.1:{gateway}", kubectl=kubectl, SSL_CERT_FILE=str(certificate)
-        )
+        result = ask(deployed, f"--gateway=127.0.0.1:{gateway}", kubectl=kubectl, SSL_CERT_FILE=str(certificate))
     assert result.returncode == 0, result.stdout
     assert [line.rpartition(" ")[2] for line in result.stdout.splitlines()] == [
         "http://catalog.acme-dev:8080",
@@ -208,9 +207,9 @@ def test_addresses_are_those_of_the_charts(platform: Platform) -> None:
     assert sorted(known) == services_of(platform.cd)
     for service, address in known.items():
         folder = platform.cd / "services" / service
-        values = yaml.load((folder / "values.yaml").read_text(), LOADER)
+        values = yaml.load((folder / "values.yaml").read_text(), LOADER)  # noqa: S506 (the safe one, in C)
         assert address["port"] == values["port"]
         for environment in environments_of(platform.cd):
             override = folder / f"values-{environment['name']}.yaml"
-            over = yaml.load(override.read_text(), LOADER) if override.is_file() else {}
+            over = yaml.load(override.read_text(), LOADER) if override.is_file() else {}  # noqa: S506 (the safe one, in C)
             assert address["routes"][environment["name"]] == ({**values, **over}["route"] or None)

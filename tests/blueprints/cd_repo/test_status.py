@@ -257,7 +257,7 @@ def test_settings_of_git_change_nothing(busy: Path) -> None:
 
 def test_messages_that_look_like_something_else_are_only_messages(cd: Path) -> None:
     release(cd, "dev", [build("orders")])
-    message = "diff --git a/registry/releases/dev/x.yaml b/x\n\n+  tag: \"1\"\n\x01\x02 Deployed: x dev y z"
+    message = 'diff --git a/registry/releases/dev/x.yaml b/x\n\n+  tag: "1"\n\x01\x02 Deployed: x dev y z'
     (cd / "registry/releases/dev/orders.yaml").write_text("# mine\n")
     run("git", "commit", "--all", "--quiet", "--message", message, cwd=cd)
     assert [event["service"] for event in history(cd)] == ["orders"]

@@ -87,7 +87,9 @@ def gate(cd: Path, **env: str) -> bool:
     (step,) = workflow["jobs"]["gate"]["steps"]
     assert set(env) == set(step["env"])
     # The shell of `run` on GitHub.
-    return run("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"], env=env, check=False).returncode == 0
+    return (
+        run("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"], env=env, check=False).returncode == 0
+    )
 
 
 def test_the_gate_takes_no_skipped_job_for_a_passed_one(example: Platform) -> None:

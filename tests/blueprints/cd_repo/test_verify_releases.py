@@ -1,4 +1,4 @@
-"""scripts/verify-releases: only what the pipeline signed, listed and built passes, and nothing when that cannot be known."""
+"""scripts/verify-releases passes only what the pipeline signed, listed and built; when that is unknown, nothing."""
 
 import json
 import sys
@@ -66,7 +66,10 @@ def test_what_the_pipeline_made_is_verified(verify: Verify, images: Images, tool
         ({"what": ("attest",)}, "cosign verify: Error: no signatures found"),
         ({"what": ("sign",)}, "cosign verify-attestation: Error: no signatures found"),
         ({"revision": "f" * 40}, f"its label org.opencontainers.image.revision is '{'f' * 40}', not "),
-        ({"source": "https://github.com/evil/app"}, "its label org.opencontainers.image.source is 'https://github.com/e"),
+        (
+            {"source": "https://github.com/evil/app"},
+            "its label org.opencontainers.image.source is 'https://github.com/e",
+        ),
     ],
 )
 def test_anything_else_is_not(verify: Verify, images: Images, pushed: dict[str, str], reason: str) -> None:
@@ -141,7 +144,12 @@ def test_a_change_of_the_commit_alone_is_verified_too(cd: Path, verify: Verify, 
 
 
 def test_bad_input_is_refused(verify: Verify) -> None:
-    for arguments in (["--environment=nowhere"], ["--environment=dev", "--service=nothing"], [], ["--base=HEAD^", "--environment=dev"]):
+    for arguments in (
+        ["--environment=nowhere"],
+        ["--environment=dev", "--service=nothing"],
+        [],
+        ["--base=HEAD^", "--environment=dev"],
+    ):
         result = verify(*arguments) if arguments else verify("--service=orders")
         assert result.returncode == 2, arguments
         assert "Traceback" not in result.stderr
@@ -153,4 +161,6 @@ def test_ci_and_cd_say_the_same_signer(platform: Platform) -> None:
     assert cd["signer"] == ci["signer"]
     assert cd["source"] == f"https://github.com/{ci['organization']}/{ci['repositories']['app']}"
     signed = run("grep", "-o", "--no-filename", "-e", "--type [a-z]*", platform.ci / "scripts/sign-image.sh").stdout
-    assert cd["attestations"] == sorted(set(signed.removeprefix("--type ").split())), "what ci-repo attests is asked for"
+    assert cd["attestations"] == sorted(set(signed.removeprefix("--type ").split())), (
+        "what ci-repo attests is asked for"
+    )

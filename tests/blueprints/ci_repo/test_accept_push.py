@@ -10,7 +10,12 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def accept(
-    scripts: Path, *, repository: str = "acme/app-repo", ref: str = "refs/heads/develop", sha: str = COMMIT, actor: str = "octo-cat"
+    scripts: Path,
+    *,
+    repository: str = "acme/app-repo",
+    ref: str = "refs/heads/develop",
+    sha: str = COMMIT,
+    actor: str = "octo-cat",
 ) -> str:
     """Return the step's outputs."""
     outputs = scripts / "outputs"
@@ -56,7 +61,13 @@ def test_other_branches_build_nothing(scripts: Path, branch: str) -> None:
     ],
 )
 def test_a_hostile_payload_is_refused(scripts: Path, field: str, value: str) -> None:
-    values = {"repository": "acme/app-repo", "ref": "refs/heads/develop", "sha": COMMIT, "actor": "octo-cat", field: value}
+    values = {
+        "repository": "acme/app-repo",
+        "ref": "refs/heads/develop",
+        "sha": COMMIT,
+        "actor": "octo-cat",
+        field: value,
+    }
     outputs = scripts / "outputs"
     result = run(
         scripts / "accept-push",

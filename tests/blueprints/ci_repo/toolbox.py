@@ -75,7 +75,8 @@ fcntl.flock(lock, fcntl.LOCK_EX)
 pulls = json.load(open(state)) if os.path.exists(state) else []
 options = {key: value for key, value in zip(args, args[1:]) if key.startswith("--")}
 if args[:2] == ["pr", "list"]:
-    shown = [pull for pull in pulls if pull["open"] and options.get("--head", pull["headRefName"]) == pull["headRefName"]]
+    head = options.get("--head")
+    shown = [pull for pull in pulls if pull["open"] and head in (None, pull["headRefName"])]
     print(json.dumps([{key: pull[key] for key in options["--json"].split(",")} for pull in shown]))
 elif args[:2] == ["pr", "create"]:
     if any(pull["open"] and pull["headRefName"] == options["--head"] for pull in pulls):
