@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from generator import names, resolve
 from generator.document import Path_
-from generator.models import Defaults, Environment, Platform, Service, ServiceOverride, Spec, Team
+from generator.models import Defaults, Environment, Platform, Resources, Service, ServiceOverride, Spec, Team
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _lengths(draft)
     yield from _sizes(draft)
     yield from _variables(draft)
+    yield from _stores(draft)
     yield from _jobs(draft)
     yield from _routes(draft)
 
@@ -242,14 +243,21 @@ def _lengths(draft: Draft) -> Iterator[Fault]:
 def _sizes(draft: Draft) -> Iterator[Fault]:
     defaults = draft.defaults
     yield from _size(("defaults",), resolve.sizing(defaults), defaults)
+    database = resolve.database(defaults, last=False)
+    yield from _amounts(("defaults", "postgres", "resources"), database, defaults.postgres.resources)
     for index, service in draft.services.items():
         here: Path_ = ("services", index)
         yield from _size(here, resolve.sizing(defaults, service), service)
+        database = resolve.database(defaults, service, last=False)
+        yield from _amounts((*here, "postgres", "resources"), database, service.postgres.resources)
         for position, job in enumerate(service.jobs):
             own = ServiceOverride(resources=job.resources)
             yield from _size((*here, "jobs", position), resolve.sizing(defaults, service, own), own)
         for name, override in service.environments.items():
-            yield from _size((*here, "environments", name), resolve.sizing(defaults, service, override), override)
+            place = (*here, "environments", name)
+            yield from _size(place, resolve.sizing(defaults, service, override), override)
+            database = resolve.database(defaults, service, override, last=False)
+            yield from _amounts((*place, "postgres", "resources"), database, override.postgres.resources)
 
 
 def _size(here: Path_, size: resolve.Sizing, stated: Defaults | Service | ServiceOverride) -> Iterator[Fault]:
@@ -261,16 +269,20 @@ def _size(here: Path_, size: resolve.Sizing, stated: Defaults | Service | Servic
             (*here, "autoscaling", stated_bounds[0]),
             f"min is {low} and max is {high} here; min may not be greater than max",
         )
+    yield from _amounts((*here, "resources"), size, stated.resources)
+
+
+def _amounts(here: Path_, size: resolve.Sizing | resolve.Database, stated: Resources) -> Iterator[Fault]:
     for kind in ("cpu", "memory"):
         request, limit = getattr(size.requests, kind), getattr(size.limits, kind)
-        sides = [side for side in ("requests", "limits") if getattr(getattr(stated.resources, side), kind) is not None]
+        sides = [side for side in ("requests", "limits") if getattr(getattr(stated, side), kind) is not None]
         if not sides:
             continue
         if names.amount(limit) == 0:
-            yield Fault((*here, "resources", "limits", kind), f"a limit of {limit} lets nothing run; raise it")
+            yield Fault((*here, "limits", kind), f"a limit of {limit} lets nothing run; raise it")
         elif names.amount(request) > names.amount(limit):
             yield Fault(
-                (*here, "resources", sides[0], kind),
+                (*here, sides[0], kind),
                 f"the request of {request} is greater than the limit of {limit} here; lower it or raise the limit",
             )
 
@@ -283,6 +295,10 @@ def _variables(draft: Draft) -> Iterator[Fault]:
             names.address_variable(dependency): f"the chart, as the address of `{dependency}`"
             for dependency in service.depends_on
         }
+        for store, variable in names.VARIABLES_OF_STORES.items():
+            if getattr(service.uses, store):
+                yield from _given((*here, "uses", store), variable, given)
+                given[variable] = f"the chart, as the address of {store}"
         for name in service.config:
             yield from _given((*here, "config", name), name, given, at_key=True)
         for environment, override in service.environments.items():
@@ -306,6 +322,27 @@ def _given(path: Path_, name: str, given: Mapping[str, str], *, at_key: bool = F
     giver = "Kubernetes" if name.startswith(names.VARIABLES_OF_KUBERNETES) else given.get(name)
     if giver:
         yield Fault(path, f"`{name}` is already set by {giver}; choose another name", at_key)
+
+
+def _stores(draft: Draft) -> Iterator[Fault]:
+    """Yield the faults of caches and databases."""
+    for index, service in draft.services.items():
+        here: Path_ = ("services", index)
+        places: list[tuple[Path_, Service | ServiceOverride]] = [(here, service)]
+        places += [((*here, "environments", name), override) for name, override in service.environments.items()]
+        for store, longest in names.MAX_STORE.items():
+            for path, part in places:
+                if store in part.model_fields_set and not getattr(service.uses, store):
+                    yield Fault(
+                        (*path, store), f"`{service.name}` uses no {store}; set `uses.{store}: true`, or remove this"
+                    )
+            name = f"{service.name}-{store}"
+            if getattr(service.uses, store) and len(name) > longest:
+                yield Fault(
+                    (*here, "name"),
+                    f"too long: `{name}`, its {store}, has {len(name)} characters, {longest} are allowed; "
+                    f"shorten it by {len(name) - longest}",
+                )
 
 
 def _jobs(draft: Draft) -> Iterator[Fault]:

@@ -136,6 +136,23 @@ class Observability(Model):
     """Let Prometheus scrape the services, and alert."""
 
 
+class Backup(Model):
+    """Where databases are backed up to."""
+
+    destination: (
+        Annotated[str, Field(pattern=names.BACKUP, max_length=200, examples=["s3://acme-backups/postgres"])] | None
+    ) = None
+    """A bucket and a path; each environment gets a folder there. Default: no backups, and `triptych` says so."""
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """How long backups are kept: any moment of this time can be restored."""
+    identity: dict[
+        Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
+        Annotated[str, Field(pattern=names.TEXT, max_length=500)],
+    ] = {}
+    """Annotations by which the cloud lets the databases' service accounts write there, such as
+    `eks.amazonaws.com/role-arn`. Default: none, as for EKS Pod Identity."""
+
+
 class Features(Model):
     """Switches of the platform's parts."""
 
@@ -151,6 +168,8 @@ class Features(Model):
     """Let people log in to Argo CD with their GitHub account and teams, where `platform.domain` gives it an address."""
     scaling: Scaling = Scaling()
     """What sizes services, besides the number of their pods."""
+    backup: Backup = Backup()
+    """Where databases are backed up to."""
     observability: Observability = Observability()
     """How services are watched."""
 
@@ -204,6 +223,31 @@ class Objectives(Model):
     """Time within which 95 of 100 requests are answered. Default: 500."""
 
 
+class Postgres(Model):
+    """A database of the service's own."""
+
+    instances: Annotated[int, Field(ge=1, le=9)] | None = None
+    """Number of instances, of which one is written. Default: 3 in the last environment, elsewhere 1."""
+    storage: (
+        Annotated[
+            str,
+            BeforeValidator(_number_as_text, json_schema_input_type=str | int),
+            Field(pattern=names.MEMORY, max_length=16, examples=["10Gi"]),
+        ]
+        | None
+    ) = None
+    """Size of the volume of each instance; it can only grow. Default: 10Gi."""
+    resources: Resources = Resources()
+    """What an instance asks for and may use. Default: requests of cpu 100m and memory 512Mi, limits of 1 and 1Gi."""
+
+
+class Redis(Model):
+    """A cache of the service's own."""
+
+    memory: Memory | None = None
+    """What it may use; three quarters hold data. Default: 128Mi."""
+
+
 class Chart(Model):
     """Which version of the library chart the objects of a service are made with."""
 
@@ -224,6 +268,10 @@ class Defaults(Model):
     """What a pod asks for and may use."""
     objectives: Objectives = Objectives()
     """What services are held to."""
+    postgres: Postgres = Postgres()
+    """Databases of services that use one."""
+    redis: Redis = Redis()
+    """Caches of services that use one."""
     rollout: Rollout = "rolling"
     """How a new version replaces the old one."""
     chart: Chart = Chart()
@@ -270,9 +318,9 @@ class Uses(Model):
     """Backing services."""
 
     redis: bool = False
-    """A cache. Read, but without effect in this version: `triptych` says so."""
+    """A cache of the service's own; its address is in REDIS_URL."""
     postgres: bool = False
-    """A database. Read, but without effect in this version: `triptych` says so."""
+    """A PostgreSQL database of the service's own; its address, with the password, is in DATABASE_URL."""
 
 
 class Route(Model):
@@ -328,6 +376,10 @@ class ServiceOverride(Model):
     """What a pod asks for and may use."""
     objectives: Objectives = Objectives()
     """What the service is held to."""
+    postgres: Postgres = Postgres()
+    """The service's database."""
+    redis: Redis = Redis()
+    """The service's cache."""
     rollout: Rollout | None = None
     """How a new version replaces the old one."""
     route: Route | None = None
@@ -369,6 +421,10 @@ class Service(Model):
     """What a pod asks for and may use. Default: `defaults.resources`."""
     objectives: Objectives = Objectives()
     """What the service is held to. Default: `defaults.objectives`."""
+    postgres: Postgres = Postgres()
+    """The service's database, where it uses one. Default: `defaults.postgres`."""
+    redis: Redis = Redis()
+    """The service's cache, where it uses one. Default: `defaults.redis`."""
     chart: Chart = Chart()
     """Which version of the library chart the service stays on. Default: `defaults.chart`."""
     environments: dict[Label, ServiceOverride] = {}

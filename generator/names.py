@@ -48,6 +48,12 @@ _DAYS = "[0-6]|SUN|MON|TUE|WED|THU|FRI|SAT"
 SCHEDULE = (
     "^(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|" + " ".join(map(_field, (*_FIELDS, _DAYS))) + ")$"
 )
+# A bucket of S3, of Google Cloud Storage, or a container of Azure, and a path in it.
+BACKUP = (
+    "^((s3|gs)://[a-z0-9][a-z0-9._-]*[a-z0-9]|https://[a-z0-9]+[.]blob[.]core[.]windows[.]net/[a-z0-9-]+)"
+    "(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
+)
+ANNOTATION = "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 TIMEZONE = "^[A-Za-z]+([+-][0-9]+)?(/[A-Za-z0-9_+-]+)*$"
 # One line of printable text. Control and bidirectional characters would let text act on its surroundings.
 TEXT = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ufffe\\uffff]*$"
@@ -71,6 +77,8 @@ MEANINGS = {
     DURATION: "minutes, hours or days such as 30m, 24h or 2d",
     CLOCK: "a time of day such as 09:00",
     SCHEDULE: "minute, hour, day, month, and day of the week (0 is Sunday), such as `30 3 * * *` or `@daily`",
+    BACKUP: "a bucket and a path such as s3://acme-backups/postgres, gs://… or https://<account>.blob.core.windows.net/…",
+    ANNOTATION: "a key of an annotation such as eks.amazonaws.com/role-arn",
     TIMEZONE: "a time zone such as Europe/Berlin",
     TEXT: "one line of printable text",
 }
@@ -84,6 +92,8 @@ MAX_HOST = 253
 MAX_TEXT = 200
 # A CronJob's name gets 11 characters more for each run.
 MAX_CRON_JOB = 52
+# CloudNativePG allows 50 characters; a Deployment's pods carry a hash of 10 behind its name.
+MAX_STORE = {"postgres": 50, "redis": 52}
 
 # Folders of these names cannot be checked out on Windows.
 _DEVICES = frozenset(
@@ -129,6 +139,7 @@ VARIABLES_IN_USE = {
     "SERVICE_NAME": "the service's own service.toml",
 }
 # Kubernetes tells each container of its API in variables that begin so.
+VARIABLES_OF_STORES = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
 VARIABLES_OF_KUBERNETES = "KUBERNETES_"
 
 # Registries that keep images below an account, and how deep a name may go there; None for as deep as one likes.
@@ -160,7 +171,7 @@ class DerivedName:
 
 
 # What the chart puts behind a service's name for objects of its own.
-SUFFIXES = ("-preview",)
+SUFFIXES = ("-preview", "-redis", "-postgres", "-postgres-r", "-postgres-ro", "-postgres-rw")
 
 # Every name that templates put together; the templates of `blueprints/cd-repo` use these forms and no other.
 DERIVED_OF_SERVICE = (

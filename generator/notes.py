@@ -1,4 +1,4 @@
-"""What a valid spec says that has no effect yet, so that nobody counts on it."""
+"""What a valid spec leaves out that somebody may count on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from generator.models import Spec
 
 
 def notes(spec: Spec) -> list[str]:
-    """Return one sentence for each part of `spec` that is read but not acted on by this version."""
-    found = []
-    for index, service in enumerate(spec.services):
-        for name in ("redis", "postgres"):
-            if getattr(service.uses, name):
-                found.append(
-                    f"services[{index}].uses.{name}: {service.name} gets no {name} from this version of Triptych; "
-                    "nothing is generated for it yet."
-                )
-    return found
+    """Return one sentence for each thing that `spec` does without and people may take for granted."""
+    databases = [service.name for service in spec.services if service.uses.postgres]
+    if not databases or spec.features.backup.destination:
+        return []
+    return [
+        f"features.backup.destination: the database of {' and '.join(databases)} is not backed up; name a bucket, "
+        "such as s3://acme-backups/postgres."
+    ]

@@ -117,6 +117,8 @@ def _cd(spec: Spec) -> Answers:
         "argocd": _argocd(spec),
         "features": {
             "metrics": spec.features.observability.metrics,
+            "backup": spec.features.backup.model_dump(by_alias=True),
+            "postgres": any(service.uses.postgres for service in spec.services),
             "verticalPodAutoscaler": spec.features.scaling.vertical_pod_autoscaler,
         },
         "defaults": {"port": spec.defaults.port, "rollout": spec.defaults.rollout, **_sizing(defaults)},
@@ -198,9 +200,28 @@ def _values(spec: Spec, service: Service, ports: Mapping[str, int]) -> Answers:
         ]
     if service.config:
         values["config"] = dict(service.config)
+    if service.uses.redis:
+        values["redis"] = _redis(spec.defaults, service)
+    if service.uses.postgres:
+        values["postgres"] = _postgres(spec.defaults, service, last=False)
     if service.jobs:
         values["jobs"] = {job.name: _job(spec, service, job) for job in service.jobs}
     return values
+
+
+def _redis(*layers: resolve.Layer) -> Answers:
+    return resolve.cache(*layers).model_dump(by_alias=True)
+
+
+def _postgres(*layers: resolve.Layer, last: bool) -> Answers:
+    database = resolve.database(*layers, last=last)
+    return {
+        **database.postgres.model_dump(by_alias=True, exclude={"resources"}),
+        "resources": {
+            "requests": database.requests.model_dump(by_alias=True),
+            "limits": database.limits.model_dump(by_alias=True),
+        },
+    }
 
 
 def _job(spec: Spec, service: Service, job: Job) -> Answers:
@@ -220,6 +241,16 @@ def _overrides(spec: Spec, service: Service) -> list[Answers]:
         values = _sizing_over([spec.defaults, service], [override])
         if override.rollout is not None:
             values["rollout"] = override.rollout
+        if service.uses.redis:
+            values |= _difference(
+                {"redis": _redis(spec.defaults, service)}, {"redis": _redis(spec.defaults, service, override)}
+            )
+        if service.uses.postgres:
+            last = environment.name == spec.environments[-1].name
+            values |= _difference(
+                {"postgres": _postgres(spec.defaults, service, last=False)},
+                {"postgres": _postgres(spec.defaults, service, override, last=last)},
+            )
         if changed := {key: text for key, text in override.config.items() if service.config.get(key) != text}:
             values["config"] = changed
         if resolve.route_of(service, environment.name):

@@ -11,6 +11,8 @@ from generator.models import (
     Deploy,
     Environment,
     Objectives,
+    Postgres,
+    Redis,
     ResourceAmounts,
     Rollout,
     Route,
@@ -25,12 +27,17 @@ AUTOSCALING = Autoscaling(min=2, max=10, cpu=70)
 LIMITS = ResourceAmounts(cpu="500m", memory="256Mi")
 REQUESTS = ResourceAmounts(cpu="100m", memory="128Mi")
 OBJECTIVES = Objectives.model_validate({"errorPercent": 5, "latencyMilliseconds": 500})
+REDIS = Redis(memory="128Mi")
+POSTGRES = Postgres(instances=1, storage="10Gi")
+POSTGRES_INSTANCES_OF_THE_LAST_ENVIRONMENT = 3
+POSTGRES_LIMITS = ResourceAmounts(cpu="1", memory="1Gi")
+POSTGRES_REQUESTS = ResourceAmounts(cpu="100m", memory="512Mi")
 RUNS_ON = "ubuntu-24.04"
 
 # What one level of the spec says of sizes: the platform's defaults, a service, or a service in an environment.
 Layer = Defaults | Service | ServiceOverride
 
-_Part = TypeVar("_Part", Autoscaling, Objectives, ResourceAmounts)
+_Part = TypeVar("_Part", Autoscaling, Objectives, Postgres, Redis, ResourceAmounts)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,15 @@ class ResolvedEnvironment:
     soak: str | None
     windows: list[dict[str, Any]]
     rollback_on_failure: bool
+
+
+@dataclass(frozen=True)
+class Database:
+    """How large the database of one service is in one environment."""
+
+    postgres: Postgres
+    requests: ResourceAmounts
+    limits: ResourceAmounts
 
 
 @dataclass(frozen=True)
@@ -176,13 +192,35 @@ def sizing(*layers: Layer) -> Sizing:
         objectives = _over(objectives, layer.objectives)
     return Sizing(
         autoscaling=autoscaling,
-        requests=ResourceAmounts(
-            cpu=requests.cpu or _lesser(REQUESTS.cpu, limits.cpu),
-            memory=requests.memory or _lesser(REQUESTS.memory, limits.memory),
-        ),
+        requests=_within(requests, REQUESTS, limits),
         limits=limits,
         objectives=objectives,
     )
+
+
+def database(*layers: Layer, last: bool) -> Database:
+    """Return the size of a database that `layers` give, the last one winning key by key.
+
+    Args:
+        layers: What the levels of the spec say of it.
+        last: Whether it is in the last environment, where it survives the loss of an instance.
+    """
+    postgres, limits, requests = POSTGRES, POSTGRES_LIMITS, ResourceAmounts()
+    if last:
+        postgres = postgres.model_copy(update={"instances": POSTGRES_INSTANCES_OF_THE_LAST_ENVIRONMENT})
+    for layer in layers:
+        postgres = _over(postgres, layer.postgres)
+        limits = _over(limits, layer.postgres.resources.limits)
+        requests = _over(requests, layer.postgres.resources.requests)
+    return Database(postgres=postgres, requests=_within(requests, POSTGRES_REQUESTS, limits), limits=limits)
+
+
+def cache(*layers: Layer) -> Redis:
+    """Return the size of a cache that `layers` give, the last one winning key by key."""
+    redis = REDIS
+    for layer in layers:
+        redis = _over(redis, layer.redis)
+    return redis
 
 
 def host(spec: Spec, service: Service, route: Route, environment: str) -> str | None:
@@ -218,6 +256,14 @@ def route_of(service: Service, environment: str) -> Route | None:
 def _over(below: _Part, above: _Part) -> _Part:
     stated = {key: value for key in above.model_fields_set if (value := getattr(above, key)) is not None}
     return below.model_copy(update=stated)
+
+
+def _within(stated: ResourceAmounts, default: ResourceAmounts, limits: ResourceAmounts) -> ResourceAmounts:
+    """Return the requests that are stated; what nobody states is the default, or the limit where that is less."""
+    return ResourceAmounts(
+        cpu=stated.cpu or _lesser(default.cpu, limits.cpu),
+        memory=stated.memory or _lesser(default.memory, limits.memory),
+    )
 
 
 def _lesser(one: str | None, other: str | None) -> str | None:

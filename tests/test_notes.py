@@ -1,15 +1,25 @@
-"""What has no effect yet is said, not passed over."""
+"""What somebody may count on and does not get is said."""
 
 from pathlib import Path
 
 from tests.workbench import SPEC, triptych
 
 
-def test_backing_services_are_not_made_yet_and_the_user_hears_of_it(tmp_path: Path) -> None:
+def test_a_database_without_backups_is_told(tmp_path: Path) -> None:
     file = tmp_path / "services.yaml"
-    file.write_text(SPEC.replace("name: orders, ", "name: orders, uses: {redis: true}, "))
+    file.write_text(SPEC.replace("name: orders, ", "name: orders, uses: {postgres: true}, "))
 
     for command in ("validate", "plan"):
         result = triptych(command, "-f", file)
         assert result.code == 0
-        assert "note: services[0].uses.redis: orders gets no redis" in result.err
+        assert "note: features.backup.destination: the database of orders is not backed up" in result.err
+
+
+def test_a_database_with_backups_is_nothing_to_tell(tmp_path: Path) -> None:
+    file = tmp_path / "services.yaml"
+    backup = "features: {backup: {destination: s3://acme-backups/postgres}}\nservices:"
+    file.write_text(
+        SPEC.replace("name: orders, ", "name: orders, uses: {postgres: true}, ").replace("services:", backup)
+    )
+
+    assert "note:" not in triptych("validate", "-f", file).err

@@ -28,6 +28,13 @@ ROUTE = {"host": "catalog.acme.example", "path": "/v1"}
 SECRETS = [{"name": "TOKEN", "path": "catalog/api", "property": "token"}]
 # Named after a hash of LOG_LEVEL: debug.
 SETTINGS = "catalog-28289bc788"
+REDIS = {"Deployment/catalog-redis", "Service/catalog-redis", "NetworkPolicy/catalog-redis"}
+POSTGRES = {"Cluster/catalog-postgres", "PodMonitor/catalog-postgres", "NetworkPolicy/catalog-postgres"}
+BACKED_UP = {"ObjectStore/catalog-postgres", "ScheduledBackup/catalog-postgres"}
+AMOUNTS = {"cpu": "1", "memory": "1Gi"}
+POSTGRES_VALUES = {"instances": 2, "storage": "1Gi", "resources": {"requests": AMOUNTS, "limits": AMOUNTS}}
+NO_BACKUP = {"backup": {"destination": ""}}
+BACKUP = {"backup": {"destination": "gs://acme-backups"}}
 MONITORING = {"enabled": False, "namespace": "monitoring"}
 
 
@@ -99,7 +106,7 @@ def test_the_image_is_named_by_tag_and_digest(released: Path) -> None:
     registry = json.loads(script(released, "registry", "--json").stdout)
     for environment in environments_of(released):
         for item in rendered(released, environment["name"]):
-            if item["kind"] in {"Deployment", "Rollout"}:
+            if item["kind"] in {"Deployment", "Rollout"} and item["metadata"]["name"] in registry:
                 service = item["metadata"]["name"]
                 entry = registry[service][environment["name"]]
                 (container,) = pod_of(item)["containers"]
@@ -138,6 +145,9 @@ def test_a_plain_service_has_exactly_these_objects(released_example: Path) -> No
         ({"route": ROUTE}, {"HTTPRoute/catalog"}, set()),
         ({"secrets": SECRETS}, {"ExternalSecret/catalog"}, set()),
         ({"config": {"LOG_LEVEL": "debug"}}, {f"ConfigMap/{SETTINGS}"}, set()),
+        ({"redis": {"memory": "64Mi"}}, REDIS, set()),
+        ({"postgres": POSTGRES_VALUES, "global": NO_BACKUP}, POSTGRES, set()),
+        ({"postgres": POSTGRES_VALUES, "global": BACKUP}, POSTGRES | BACKED_UP, set()),
         ({"jobs": {"tidy": {"schedule": "@daily", "args": ["tidy"]}}}, {"CronJob/catalog-tidy"}, set()),
         ({"rollout": "canary"}, {"Rollout/catalog"}, {"Deployment/catalog"}),
         ({"rollout": "blueGreen"}, {"Rollout/catalog", "Service/catalog-preview"}, {"Deployment/catalog"}),
@@ -149,6 +159,9 @@ def test_a_plain_service_has_exactly_these_objects(released_example: Path) -> No
         "route",
         "secrets",
         "config",
+        "redis",
+        "postgres",
+        "backup",
         "jobs",
         "canary",
         "blueGreen",
@@ -296,7 +309,8 @@ def peers(rules: list[Object], side: str) -> list[str]:
         if "namespaceSelector" in peer:
             found.append(f"namespace/{peer['namespaceSelector']['matchLabels']['kubernetes.io/metadata.name']}")
         else:
-            found.append(peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"])
+            labels = peer["podSelector"]["matchLabels"]
+            found.append(labels.get("cnpg.io/cluster") or labels["app.kubernetes.io/name"])
     return found
 
 
@@ -314,8 +328,11 @@ def test_only_the_edges_of_the_spec_are_open(platform: Platform, released: Path)
         dependencies = service["values"].get("dependsOn", [])
         gateway = ["namespace/envoy-gateway-system"] if service["values"].get("route") else []
         assert peers(spec["ingress"], "from") == ["namespace/monitoring", *gateway, *service["callers"]]
-        assert peers(spec["egress"], "to") == ["namespace/kube-system", *(item["name"] for item in dependencies)]
-        assert [rule["ports"][0]["port"] for rule in spec["egress"][1:]] == [item["port"] for item in dependencies]
+        stores = [(f"{service['name']}-redis", "redis")] if service["values"].get("redis") else []
+        stores += [(f"{service['name']}-postgres", 5432)] if service["values"].get("postgres") else []
+        edges = [*((item["name"], item["port"]) for item in dependencies), *stores]
+        assert peers(spec["egress"], "to") == ["namespace/kube-system", *(name for name, _ in edges)]
+        assert [rule["ports"][0]["port"] for rule in spec["egress"][1:]] == [port for _, port in edges]
 
 
 def test_a_service_that_nobody_calls_lets_nobody_in(released_example: Path) -> None:
@@ -329,6 +346,67 @@ def test_a_service_may_be_let_out(released_example: Path) -> None:
     rule = {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443, "protocol": "TCP"}]}
     policy = with_values(released_example, "catalog", "dev", egress=[rule])["NetworkPolicy/catalog"]["spec"]
     assert policy["egress"][-1] == rule
+
+
+def test_a_store_lets_in_its_service_alone(released_example: Path) -> None:
+    objects = with_values(released_example, "catalog", "dev", redis={"memory": "64Mi"}, postgres=POSTGRES_VALUES)
+    service = objects["NetworkPolicy/catalog"]["spec"]
+    cache = objects["NetworkPolicy/catalog-redis"]["spec"]
+    database = objects["NetworkPolicy/catalog-postgres"]["spec"]
+    assert peers(cache["ingress"], "from") == ["catalog"]
+    assert "egress" not in cache
+    assert "Egress" in cache["policyTypes"]
+    assert [rule["from"][0] for rule in database["ingress"]] == [
+        {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "catalog"}}},
+        {"podSelector": {"matchLabels": {"cnpg.io/cluster": "catalog-postgres"}}},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "cnpg-system"}}},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
+    ]
+    assert [rule["to"][0]["podSelector"]["matchLabels"] for rule in service["egress"][1:]] == [
+        cache["podSelector"]["matchLabels"],
+        database["podSelector"]["matchLabels"],
+    ]
+    pods = objects["Deployment/catalog-redis"]["spec"]["template"]["metadata"]["labels"].items()
+    assert not objects["Service/catalog"]["spec"]["selector"].items() <= pods
+    assert objects["Service/catalog-redis"]["spec"]["selector"].items() <= pods
+
+
+def test_a_cache_holds_less_than_its_memory(released_example: Path) -> None:
+    for memory, held in (("64Mi", 50331648), ("1Gi", 805306368), ("100M", 75000000), (4000, 3000)):
+        objects = with_values(released_example, "catalog", "dev", redis={"memory": memory})
+        (container,) = pod_of(objects["Deployment/catalog-redis"])["containers"]
+        assert container["args"][container["args"].index("--maxmemory") + 1] == str(held)
+
+
+@pytest.mark.parametrize(
+    ("destination", "path", "credentials"),
+    [
+        ("s3://acme/a/", "s3://acme/a/prod", {"s3Credentials": {"inheritFromIAMRole": True}}),
+        ("gs://acme", "gs://acme/prod", {"googleCredentials": {"gkeEnvironment": True}}),
+        (
+            "https://acme.blob.core.windows.net/a",
+            "https://acme.blob.core.windows.net/a/prod",
+            {"azureCredentials": {"inheritFromAzureAD": True}},
+        ),
+    ],
+)
+def test_backups_are_written_with_the_identity_of_the_pod(
+    released_example: Path, destination: str, path: str, credentials: Object
+) -> None:
+    values: Any = {"postgres": POSTGRES_VALUES, "global": {"backup": {"destination": destination}}}
+    store = with_values(released_example, "catalog", "prod", **values)["ObjectStore/catalog-postgres"]["spec"]
+    configuration = store["configuration"]
+    assert configuration["destinationPath"] == path
+    assert {key: value for key, value in configuration.items() if "Credentials" in key} == credentials
+
+
+def test_no_change_in_git_deletes_data(released_example: Path) -> None:
+    values: Any = {"postgres": POSTGRES_VALUES, "global": BACKUP}
+    objects = with_values(released_example, "catalog", "prod", **values)
+    for name in ("Cluster/catalog-postgres", "ObjectStore/catalog-postgres"):
+        annotations = objects[name]["metadata"]["annotations"]
+        assert annotations["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
+        assert annotations["helm.sh/resource-policy"] == "keep"
 
 
 def test_a_route_leads_to_the_service(released_example: Path) -> None:
@@ -362,6 +440,17 @@ def test_a_route_leads_to_the_service(released_example: Path) -> None:
         (
             {"config": {"PRICE_LIST_URL": "x"}, "dependsOn": [{"name": "price-list", "port": 80}]},
             "catalog: config.PRICE_LIST_URL is already set by dependsOn, as the address of price-list",
+        ),
+        ({"global": {"spots": True}}, "catalog: global.spots is no setting of an environment. There are platform, "),
+        ({"redis": {"memory": ""}}, "values don't meet the specifications"),
+        ({"postgres": {"instances": 1}}, "catalog: postgres.storage is missing. A service that needs none has"),
+        (
+            {"redis": {"memory": "1Gi"}, "dependsOn": [{"name": "redis", "port": 80}]},
+            "catalog: it uses redis, whose address is in REDIS_URL, and that is already set by dependsOn",
+        ),
+        (
+            {"config": {"DATABASE_URL": "x"}, "postgres": POSTGRES_VALUES},
+            "catalog: config.DATABASE_URL is already set by the platform, as the address of postgres",
         ),
         ({"jobs": {"tidy": {"schedule": "@daily"}}}, "catalog: jobs.tidy has neither command nor args"),
         (

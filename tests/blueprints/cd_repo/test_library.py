@@ -231,12 +231,26 @@ def test_a_service_stays_while_the_others_move(cd: Path, tmp_path: Path) -> None
         found: dict[str, set[str | None]] = defaultdict(set)
         for item in objects(script(cd, "render", "--environment=dev", *args).stdout):
             labels = item["metadata"]["labels"]
-            found[labels["app.kubernetes.io/name"]].add(labels.get("library"))
+            found[labels["app.kubernetes.io/instance"]].add(labels.get("library"))
         return found
 
     expected = {service: {None if service == "orders" else "99.0.0"} for service in services_of(cd)}
     # Helm keeps one template of a name: the umbrella must not render all services with one version.
     assert used() == used("--umbrella") == expected
+
+
+def test_an_older_library_lets_be_what_only_a_later_one_reads(cd: Path, tmp_path: Path) -> None:
+    hold_back(cd, "orders")
+    newer = newer_library(cd, tmp_path)
+    validation = newer / "templates/validations/_global.yaml"
+    validation.write_text(validation.read_text().replace('list "platform"', 'list "weather" "platform"'))
+    script(cd, "vendor", "--from", newer)
+    (cd / "environments/dev/custom.yaml").write_text("global: {weather: fine}\n")
+    script(cd, "validate")
+    (cd / "environments/dev/custom.yaml").write_text("global: {wether: fine}\n")
+    said = script(cd, "validate", check=False).stderr
+    assert "failed: orders in dev" not in said
+    assert "catalog: global.wether is no setting of an environment. There are weather, platform" in said
 
 
 def test_helm_refuses_to_render_two_versions_in_one_go(cd: Path, tmp_path: Path) -> None:

@@ -36,11 +36,18 @@ def every_object(repository: Path) -> Iterator[Object]:
 def variants(repository: Path) -> Iterator[Object]:
     """Yield the objects of values that no platform of the tests has."""
     rule = {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443, "protocol": "TCP"}]}
+    amounts = {"cpu": "1", "memory": "1Gi"}
     for rollout in ("rolling", "canary", "blueGreen"):
         values: dict[str, Any] = {
             "rollout": rollout,
             "autoscaling": {"min": 1, "max": 1},
             "config": {"LOG_LEVEL": "debug"},
+            "redis": {"memory": "64Mi"},
+            "postgres": {
+                "instances": 1,
+                "storage": "1Gi",
+                "resources": {"requests": amounts, "limits": amounts},
+            },
             "jobs": {
                 "tidy": {"schedule": "30 3 * * *", "command": ["tidy"], "timezone": "Europe/Berlin"},
                 "report": {"schedule": "@daily", "args": ["--all"], "suspend": True, "concurrency": "Replace"},
