@@ -328,7 +328,9 @@ def test_only_the_edges_of_the_spec_are_open(platform: Platform, released: Path)
         dependencies = service["values"].get("dependsOn", [])
         gateway = ["namespace/envoy-gateway-system"] if service["values"].get("route") else []
         assert peers(spec["ingress"], "from") == ["namespace/monitoring", *gateway, *service["callers"]]
-        stores = [(f"{service['name']}-redis", "redis")] if service["values"].get("redis") else []
+        stores: list[tuple[str, Any]] = (
+            [(f"{service['name']}-redis", "redis")] if service["values"].get("redis") else []
+        )
         stores += [(f"{service['name']}-postgres", 5432)] if service["values"].get("postgres") else []
         edges = [*((item["name"], item["port"]) for item in dependencies), *stores]
         assert peers(spec["egress"], "to") == ["namespace/kube-system", *(name for name, _ in edges)]
