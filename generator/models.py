@@ -134,6 +134,19 @@ class Observability(Model):
 
     metrics: bool = True
     """Let Prometheus scrape the services, and alert."""
+    grafana: (
+        Annotated[str, Field(pattern=names.ADDRESS, max_length=200, examples=["https://grafana.acme.example"])] | None
+    ) = None
+    """A Grafana in which deployments are annotations; its token is in Vault at `argocd/notifications#grafana-token`."""
+
+
+class Notifications(Model):
+    """Who is told of deployments, failed syncs, and services that are unwell; tokens are in Vault."""
+
+    slack: bool = False
+    """Tell the owning team in its Slack channel; needs a Slack app, its token at `argocd/notifications#slack-token`."""
+    webhook: bool = False
+    """Post it as JSON to an address of yours, which is at `argocd/notifications#webhook-url`."""
 
 
 class Backup(Model):
@@ -164,6 +177,8 @@ class Features(Model):
     """Install External Secrets in each cluster; switch it off where clusters have it already."""
     rollouts: bool = True
     """Install Argo Rollouts in each cluster; switch it off where clusters have it already."""
+    notifications: Notifications = Notifications()
+    """Who is told of deployments, failed syncs, and services that are unwell."""
     sso: bool = True
     """Let people log in to Argo CD with their GitHub account and teams, where `platform.domain` gives it an address."""
     scaling: Scaling = Scaling()
@@ -183,6 +198,8 @@ class Team(Model):
     """The team's handle on GitHub. Default: `@<organization>/<name>`."""
     sso_group: Annotated[str, Field(pattern=names.GROUP, max_length=200, examples=["acme:payments"])] | None = None
     """The team's group in single sign-on. Default: as GitHub has it, `<organization>:<team>`."""
+    slack: Annotated[str, Field(pattern=names.CHANNEL, max_length=80, examples=["payments-deploys"])] | None = None
+    """The team's channel in Slack, without `#`. Default: the team's name."""
 
 
 class Autoscaling(Model):

@@ -20,6 +20,8 @@ REPOSITORY = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 GITHUB_TEAM = "^@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?/[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$"
 # Such as acme:payments, payments@acme.example, or an id; nothing that a policy of Casbin would split or quote.
 GROUP = "^[A-Za-z0-9]([A-Za-z0-9 ._@:/-]*[A-Za-z0-9])?$"
+CHANNEL = "^[a-z0-9][a-z0-9_-]*$"
+ADDRESS = "^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$"
 IMAGE_REGISTRY = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-][a-z0-9]+)*)*$"
 RUNNER_LABEL = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 VARIABLE = "^[A-Z][A-Z0-9_]*$"
@@ -67,6 +69,8 @@ MEANINGS = {
     REPOSITORY: "a repository's name without its organization: letters, digits and `. _ -`",
     GITHUB_TEAM: "a GitHub team such as @acme/payments",
     GROUP: "a group such as acme:payments: letters, digits, spaces and `. _ @ : / -`",
+    CHANNEL: "a channel without `#`: small letters, digits, `-` and `_`",
+    ADDRESS: "an address such as https://grafana.acme.example, without a `/` at its end",
     IMAGE_REGISTRY: "a registry and path in lower case without a scheme, such as ghcr.io/acme",
     RUNNER_LABEL: "a runner's label: letters, digits and `. _ -`",
     VARIABLE: "an environment variable in capitals, such as DB_PASSWORD",

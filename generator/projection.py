@@ -167,6 +167,23 @@ def _argocd(spec: Spec) -> Answers:
             }
             for team in sorted(spec.teams, key=lambda team: team.name)
         ],
+        "notifications": _notifications(spec, platform_team),
+    }
+
+
+def _notifications(spec: Spec, platform_team: str) -> Answers:
+    channels = []
+    for team in sorted(spec.teams, key=lambda team: team.name):
+        owned = [service.name for service in _services(spec) if (service.team or platform_team) == team.name]
+        if owned or team.name == platform_team:
+            channels.append(
+                {"name": team.slack or team.name, "services": owned, "platform": team.name == platform_team}
+            )
+    asked = spec.features.notifications
+    return {
+        "channels": channels if asked.slack else [],
+        "webhook": asked.webhook,
+        "grafana": spec.features.observability.grafana,
     }
 
 
