@@ -200,6 +200,42 @@ def test_the_check_refuses_a_pin_that_reaches_too_far(cd: Path) -> None:
     assert f"orders.prod is pinned until {day(100)}, more than 90 days from now" in result.stderr
 
 
+# ── pull requests ──
+
+
+def test_a_pull_request_that_was_open_when_the_pin_came_cannot_be_merged(cd: Path) -> None:
+    release(cd, "prod", [build("orders")])
+    run("git", "checkout", "--quiet", "-b", "proposal", cwd=cd)
+    release(cd, "prod", [build("orders", 2)])
+    run("git", "checkout", "--quiet", "main", cwd=cd)
+    pin(cd)
+    assert "CONFLICT" in run("git", "merge", "proposal", cwd=cd, check=False).stdout
+
+
+def test_a_change_by_hand_under_a_pin_fails_the_check(cd: Path) -> None:
+    release(cd, "prod", [build("orders"), build("catalog")])
+    pin(cd)
+    before = head(cd)
+    file = cd / "registry/versions.yaml"
+    file.write_text(file.read_text().replace(build("orders")["version"], "2"))
+    script(cd, "umbrella")
+    script(cd, "registry", "--check")
+    result = script(cd, "registry", "--check", f"--against={before}", check=False)
+    assert result.returncode == 1
+    assert f"orders is pinned to {build('orders')['version']} in prod" in result.stderr
+
+
+def test_what_lifts_a_pin_or_leaves_it_alone_passes_the_check(cd: Path) -> None:
+    release(cd, "prod", [build("orders"), build("orders", 2) | {"service": "catalog"}])
+    pin(cd)
+    before = head(cd)
+    release(cd, "prod", [build("catalog", 3)])
+    script(cd, "registry", "--check", f"--against={before}")
+    script(cd, "unpin", "--environment=prod", "--service=orders")
+    release(cd, "prod", [build("orders", 2)])
+    script(cd, "registry", "--check", f"--against={before}")
+
+
 def test_a_dry_run_pins_nothing(cd: Path) -> None:
     release(cd, "prod", [build("orders")])
     before = head(cd)

@@ -1,5 +1,6 @@
 """registry/versions.yaml: one form, one meaning, and every fault named."""
 
+import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from tests.blueprints.cd_repo.support import build, modules, release, script, services_of
 from tests.platform import Platform
@@ -37,17 +39,31 @@ def names() -> st.SearchStrategy[str]:
     return odd | st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 
 
+# What one reader of YAML or another takes for a number, a date, a time, a truth, nothing, or a piece of syntax.
+TRAPS = ["1e3", "0x10", "0o17", "017", "1_000", "1.10", ".5", ".inf", "-.INF", ".nan", "12:30:45", "2026-11-23", "+1"]
+WORDS = ["yes", "No", "ON", "off", "y", "N", "true", "False", "null", "~", "=", "<<", "---", "...", "- a", "? b", "a: b"]
+MARKS = ["#x", " #", "&a", "*a", "!t", "|", ">", "%", "@", "`", "'", '"', "\\", "\\n", "{}", "[", ", ", " ", "\u00a0", "漢字 🚀"]
+FORBIDDEN = "\u2028\u2029\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\ufffe\uffff"
+
+
 def texts() -> st.SearchStrategy[str]:
-    printable = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="\u2028\u2029\ufeff")
-    return st.text(printable, min_size=1, max_size=40)
+    printable = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters=FORBIDDEN)
+    return st.sampled_from([*TRAPS, *WORDS, *MARKS]) | st.text(printable, min_size=1, max_size=40)
+
+
+def versions() -> st.SearchStrategy[str]:
+    return st.sampled_from([trap for trap in (*TRAPS, *WORDS) if trap.replace("_", "").replace(".", "").isalnum()]).filter(
+        lambda text: text[0].isalnum() and text[-1].isalnum()
+    ) | st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,20}[A-Za-z0-9])?", fullmatch=True)
 
 
 def entries() -> st.SearchStrategy[dict[str, Any]]:
     pins = st.fixed_dictionaries({"by": texts(), "reason": texts(), "until": st.dates().map(str)})
-    plain = texts().map(lambda by: {**ENTRY, "deployed_by": by})
+    plain = st.tuples(texts(), versions()).map(lambda pair: {**ENTRY, "deployed_by": pair[0], "version": pair[1]})
     return plain | st.tuples(plain, pins).map(lambda pair: {**pair[0], "pinned": pair[1]})
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names(), st.dictionaries(names(), entries(), min_size=1, max_size=3), max_size=4))
 def test_what_is_written_is_what_yaml_reads(registry: Any, services: dict[str, Any]) -> None:
     text = registry.dump(services)
@@ -55,6 +71,32 @@ def test_what_is_written_is_what_yaml_reads(registry: Any, services: dict[str, A
     assert registry.parse(text) == services
     assert registry.dump(registry.parse(text)) == text
     jsonschema.validate({"services": services}, SCHEMA)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(names(), st.dictionaries(names(), entries(), min_size=1, max_size=3), max_size=4))
+def test_what_is_made_of_it_reads_the_same_to_every_reader(registry: Any, services: dict[str, Any]) -> None:
+    platform = importlib.import_module("lib.platform")
+    umbrella = importlib.import_module("lib.umbrella")
+    environments = sorted({environment for entries in services.values() for environment in entries})
+    made = tuple(platform.Environment(name, f"acme-{name}", name, "automatic") for name in environments)
+    acme = platform.Platform(name="acme", image_registry="ghcr.io/acme", environments=made)
+    files = {path.as_posix(): text for path, text in umbrella.files(acme, services).items() if isinstance(text, str)}
+    for path, text in {**files, "registry/versions.yaml": registry.dump(services)}.items():
+        assert yaml.safe_load(text) == YAML(typ="safe", pure=True).load(text), path
+    for service, entries in services.items():
+        for environment, entry in entries.items():
+            image = {"tag": entry["version"], "digest": entry["digest"]}
+            expected = {"service": service, "image": image}
+            assert yaml.safe_load(files[f"registry/releases/{environment}/{service}.yaml"]) == expected
+            values = yaml.safe_load(files[f"umbrella-chart/values-{environment}.yaml"])
+            assert values[service] == {"enabled": True, **expected}
+
+
+@pytest.mark.parametrize("character", [*FORBIDDEN, "\n", "\x00", "\x85", "\ud800"])
+def test_text_that_acts_on_its_surroundings_is_refused(registry: Any, character: str) -> None:
+    with pytest.raises(Exception, match="deployed_by is"):
+        registry.parse(registry.dump({"orders": {"dev": {**ENTRY, "deployed_by": f"a{character}b"}}}))
 
 
 def test_the_first_registry_is_empty(platform: Platform) -> None:

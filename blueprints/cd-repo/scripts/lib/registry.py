@@ -36,8 +36,10 @@ SOURCE = re.compile(r"[0-9a-f]{64}")
 # RFC 3339, as git's %cI and GitHub write it.
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
-# One line of text that can be printed.
-TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]{1,500}")
+# One line of text that can be printed, that does not act on its surroundings, and that every reader of YAML takes.
+TEXT = re.compile(
+    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]{1,500}"
+)
 
 # What a build says of itself.
 BUILD_FIELDS = {"version": VERSION, "digest": DIGEST, "commit": COMMIT, "committed_at": TIME, "source": SOURCE}
