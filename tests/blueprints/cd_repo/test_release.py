@@ -2,14 +2,12 @@
 
 import json
 import re
-import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.blueprints.cd_repo.support import PATH, build, clone, head, log, registry, release, script
+from tests.blueprints.cd_repo.support import build, clone, head, log, registry, release, script
 from tests.tools import run
 
 PIN = '      pinned:\n        by: "ada"\n        reason: "the next one loses orders"\n        until: "2026-12-01"\n'
@@ -254,35 +252,3 @@ def test_git_without_an_identity_commits_for_the_actor(remote: Path) -> None:
     release(work, "dev", [build("orders")], "--push", env={**nobody, **actor})
     assert log(remote, "%an <%ae>", "-1", "main") == ["robot[bot] <robot[bot]@users.noreply.github.com>"]
     assert registry(clone(remote, "after"))["orders"]["dev"]["deployed_by"] == "robot[bot]"
-
-
-@pytest.mark.slow
-def test_ten_writers_at_once_lose_nothing(remote: Path) -> None:
-    first = clone(remote, "writer-0")
-    # Services enough for each writer to have some of its own; all of them also want `orders`.
-    for number in range(10):
-        for name in ("one", "two"):
-            run("cp", "--recursive", "services/catalog", f"services/w{number}-{name}", cwd=first)
-    run("git", "add", "--all", cwd=first)
-    run("git", "commit", "--quiet", "--message", "Add services", cwd=first)
-    run("git", "push", "--quiet", "origin", "main", cwd=first)
-    before = head(remote)
-    clones = [first, *(clone(remote, f"writer-{number}") for number in range(1, 10))]
-
-    def write(number: int) -> subprocess.CompletedProcess[str]:
-        builds = [build(f"w{number}-one"), build(f"w{number}-two"), build("orders", number + 1)]
-        return release(clones[number], "dev", builds, "--push", check=False, env=PATH)
-
-    with ThreadPoolExecutor(10) as pool:
-        results = list(pool.map(write, range(10)))
-
-    assert [result.stderr for result in results if result.returncode != 0] == []
-    after = clone(remote, "after")
-    state = registry(after)
-    assert set(state) == {"orders", *(f"w{number}-{name}" for number in range(10) for name in ("one", "two"))}
-    # Whoever came last, the newest build of the contested service stands.
-    assert state["orders"]["dev"]["version"] == build("orders", 10)["version"]
-    assert len(log(remote, "%H", f"{before}..main")) == 10
-    assert all(" " not in parents for parents in log(remote, "%P", f"{before}..main")), "the history is not linear"
-    script(after, "registry", "--check")
-    script(after, "umbrella", "--check")

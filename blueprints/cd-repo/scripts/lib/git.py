@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +24,8 @@ _RACE = re.compile(
     r"rejected.*(non-fast-forward|fetch first|stale info|cannot lock ref|failed to update ref|incorrect old value)"
 )
 
+# Tidying up is for the git of people: here it would cost a process a call, while others push.
+_PLAIN = ("-c", "maintenance.auto=false", "-c", "gc.auto=0")
 _HOOK_VARIABLES = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"})
 
 
@@ -40,14 +43,18 @@ def commit(root: Path, message: str, paths: list[Path], author: str) -> str:
     Args:
         author: Who commits where git knows nobody, as on a runner of GitHub Actions.
     """
-    identity = []
-    if any(_run(root, "var", name).returncode != 0 for name in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT")):
-        identity = ["-c", f"user.name={author}", "-c", f"user.email={author}@users.noreply.github.com"]
+    stranger = ["-c", f"user.name={author}", "-c", f"user.email={author}@users.noreply.github.com"]
+    identity = [] if _knows_its_user(root) else stranger
     names = "\0".join(path.as_posix() for path in paths)
     given = ("--pathspec-from-file=-", "--pathspec-file-nul")
     git(root, "add", "--all", *given, stdin=names)
     git(root, *identity, "commit", "--quiet", f"--message={message}", "--only", *given, stdin=names)
     return git(root, "rev-parse", "HEAD")
+
+
+@cache
+def _knows_its_user(root: Path) -> bool:
+    return all(_run(root, "var", name).returncode == 0 for name in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"))
 
 
 def changed(root: Path, *paths: str) -> str:
@@ -121,7 +128,8 @@ def propose(
     with _worktree(root) as tree:
         for _ in _attempts():
             tip = _fetch_if_there(tree, remote, ref)
-            newest = _check_out_newest(tree, remote, branch)
+            _check_out_newest(tree, remote, branch)
+            newest = git(tree, "rev-parse", "HEAD")
             made = edit(tree, tip)
             lease = f"--force-with-lease={ref}:{tip or ''}"
             if made is None and tip is None:
@@ -163,10 +171,9 @@ def _attempts() -> Iterator[None]:
     )
 
 
-def _check_out_newest(tree: Path, remote: str, branch: str) -> str:
+def _check_out_newest(tree: Path, remote: str, branch: str) -> None:
     git(tree, "fetch", "--quiet", "--no-tags", remote, f"refs/heads/{branch}")
     git(tree, "reset", "--quiet", "--hard", "FETCH_HEAD")
-    return git(tree, "rev-parse", "HEAD")
 
 
 def _fetch_if_there(tree: Path, remote: str, ref: str) -> str | None:
@@ -222,7 +229,7 @@ def _run(root: Path, *arguments: str, stdin: str | None = None) -> subprocess.Co
     inherited = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
     environment = {**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
     return subprocess.run(
-        ["git", *arguments],
+        ["git", *_PLAIN, *arguments],
         cwd=root,
         env=environment,
         input=stdin,
