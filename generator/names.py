@@ -175,7 +175,16 @@ class DerivedName:
 
 
 # What the chart puts behind a service's name for objects of its own.
-SUFFIXES = ("-preview", "-redis", "-postgres", "-postgres-r", "-postgres-ro", "-postgres-rw")
+SUFFIXES = (
+    "-helm-test",
+    "-helm-test-access",
+    "-preview",
+    "-redis",
+    "-postgres",
+    "-postgres-r",
+    "-postgres-ro",
+    "-postgres-rw",
+)
 
 # Every name that templates put together; the templates of `blueprints/cd-repo` use these forms and no other.
 DERIVED_OF_SERVICE = (

@@ -11,6 +11,7 @@ from typing import Any
 
 from generator import addons, resolve
 from generator.models import Job, Resources, Service, ServiceOverride, Spec
+from generator.quota import quota
 
 Answers = dict[str, Any]
 Layers = list[resolve.Layer]
@@ -110,6 +111,7 @@ def _cd(spec: Spec) -> Answers:
         "environments": [
             {key: value for key, value in asdict(environment).items() if key not in {"branch", "rollback_on_failure"}}
             | {"syncWindows": [_sync_window(window) for window in environment.windows]}
+            | {"quota": quota(spec, environment.name)}
             | {"rollbackOnFailure": environment.rollback_on_failure}
             for environment in resolve.environments(spec)
         ],

@@ -162,13 +162,32 @@ def helm_template(
         f"registry/releases/{environment}/{service}.yaml",
     ]
     chosen = [f"--values={file}" for file in files if (repository / file).is_file()]
-    command = [tool("helm"), "template", service, f"services/{service}", *chosen, f"--values={over}", *args]
+    command = [
+        tool("helm"),
+        "template",
+        "--skip-tests",
+        service,
+        f"services/{service}",
+        *chosen,
+        f"--values={over}",
+        *args,
+    ]
     return run(*command, cwd=repository, check=check)
 
 
 def with_values(repository: Path, service: str, environment: str, **values: Any) -> dict[str, Object]:
     """Return the objects of a service with further values over its own, by kind and name."""
     return by_kind(objects(helm_template(repository, service, environment, values).stdout))
+
+
+def helm_tests(repository: Path, service: str, environment: str, **values: Any) -> dict[str, Object]:
+    """Return the objects of `helm test` of a service, with further values over its own, by kind and name."""
+    made = helm_template(repository, service, environment, values, "--skip-tests=false").stdout
+    return {
+        name: item
+        for name, item in by_kind(objects(made)).items()
+        if "helm.sh/hook" in item["metadata"].get("annotations", {})
+    }
 
 
 def refusal(repository: Path, service: str, environment: str, values: Mapping[str, Any]) -> str:

@@ -151,8 +151,9 @@ def test_an_application_renders_what_the_scripts_render(
             present = [name for name in helm["valueFiles"] if (released_example / name.lstrip("/")).is_file()]
             assert helm["ignoreMissingValueFiles"] is True
             assert helm["valueFiles"][-1] in present
+            assert helm["skipTests"] is True
             text = run(
-                *(tool("helm"), "template", helm["releaseName"], spec["source"]["path"]),
+                *(tool("helm"), "template", "--skip-tests", helm["releaseName"], spec["source"]["path"]),
                 *(f"--namespace={spec['destination']['namespace']}", *(f"--values=.{name}" for name in present)),
                 cwd=released_example,
             ).stdout
@@ -207,8 +208,11 @@ def test_manifests_are_made_anew_only_when_they_can_differ(
 
 def test_the_namespace_comes_from_its_file(released_example: Path, applications: dict[str, Object]) -> None:
     source = applications["environment.dev.cluster-1"]["spec"]["source"]
-    file = released_example / source["path"] / source["directory"]["include"]
-    assert [item["kind"] for item in objects(file.read_text())] == ["Namespace", "NetworkPolicy"]
+    # Argo CD reads braces as a shell does.
+    assert source["directory"]["include"] == "{namespace,quota}.yaml"
+    files = [released_example / source["path"] / f"{name}.yaml" for name in ("namespace", "quota")]
+    kinds = [item["kind"] for file in files for item in objects(file.read_text())]
+    assert kinds == ["Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange"]
 
 
 def test_a_release_makes_an_application(cd: Path, tmp_path: Path) -> None:
@@ -223,7 +227,8 @@ def test_a_release_makes_an_application(cd: Path, tmp_path: Path) -> None:
 def test_projects_allow_what_is_rendered_and_nothing_else(released: Path) -> None:
     for environment in environments_of(released):
         project = projects_of(released)[environment["namespace"]]
-        extra = objects((released / f"environments/{environment['name']}/namespace.yaml").read_text())
+        folder = released / "environments" / environment["name"]
+        extra = [item for file in ("namespace", "quota") for item in objects((folder / f"{file}.yaml").read_text())]
         refused = [
             f"{i['kind']}/{i['metadata']['name']}"
             for i in [*rendered(released, environment["name"]), *extra]

@@ -1,8 +1,12 @@
 """A service's chart: each kind on and off, and what a person is told when values make no sense."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -13,6 +17,7 @@ from tests.blueprints.cd_repo.support import (
     by_kind,
     environments_of,
     helm_template,
+    helm_tests,
     pod_of,
     refusal,
     rendered,
@@ -21,7 +26,7 @@ from tests.blueprints.cd_repo.support import (
     with_values,
 )
 from tests.platform import Platform, answers_of
-from tests.tools import run, tool
+from tests.tools import run, system_tool, tool
 
 DIGEST = "sha256:" + "0" * 64
 ROUTE = {"host": "catalog.acme.example", "path": "/v1"}
@@ -419,6 +424,79 @@ def test_a_route_leads_to_the_service(released_example: Path) -> None:
     assert route["hostnames"] == ["catalog.acme.example"]
     assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/v1"}}]
     assert (rule["backendRefs"][0]["name"], rule["backendRefs"][0]["port"]) == ("catalog", service_port["port"])
+
+
+# ── helm test ──
+
+
+class Answers(BaseHTTPRequestHandler):
+    """A service that is well, or not."""
+
+    pages: ClassVar[dict[str, tuple[int, str]]] = {}
+
+    def do_GET(self) -> None:
+        status, text = self.pages.get(self.path, (404, ""))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def answering(pages: dict[str, tuple[int, str]]) -> Iterator[str]:
+    handler = type("Handler", (Answers,), {"pages": pages})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+WELL = {"/healthz": (200, ""), "/readyz": (200, ""), "/metrics": (200, 'service_build_info{service="catalog"} 1.0\n')}
+
+
+@pytest.mark.parametrize(
+    ("test", "path", "pages", "passes"),
+    [
+        ("health", "", WELL, True),
+        ("health", "", WELL | {"/readyz": (503, "")}, False),
+        ("metrics", "", WELL, True),
+        ("metrics", "", WELL | {"/metrics": (200, "# nothing\n")}, False),
+        ("route", "/", {"/": (200, "")}, True),
+        ("route", "/", {}, False),
+        ("route", "/v1", {"/v1": (401, "")}, True),
+        ("route", "/v1", {"/v1": (502, "")}, False),
+    ],
+)
+def test_helm_test_tells_a_service_that_is_well(
+    released_example: Path, test: str, path: str, pages: dict[str, tuple[int, str]], passes: bool
+) -> None:
+    system_tool("curl", package="curl")
+    jobs = helm_tests(released_example, "catalog", "dev", route={"host": "catalog.acme.example", "path": path or "/"})
+    (container,) = jobs[f"Job/catalog-{test}"]["spec"]["template"]["spec"]["containers"]
+    command = [word if word != "5" else "0" for word in container["command"]]
+    with answering(pages) as address:
+        assert (run(*command, env={"URL": f"{address}{path}"}, check=False).returncode == 0) == passes
+
+
+def test_helm_test_asks_a_route_where_there_is_one(released_example: Path) -> None:
+    assert set(helm_tests(released_example, "catalog", "dev")) == {
+        "Job/catalog-health",
+        "Job/catalog-metrics",
+        "NetworkPolicy/catalog-helm-test",
+        "NetworkPolicy/catalog-helm-test-access",
+    }
+    with_route = helm_tests(released_example, "catalog", "dev", route=ROUTE)
+    (container,) = with_route["Job/catalog-route"]["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [{"name": "URL", "value": "https://catalog.acme.example/v1"}]
+
+
+def test_nothing_of_helm_test_is_applied_by_argo_cd(released_example: Path) -> None:
+    for item in rendered(released_example, "dev"):
+        assert "helm.sh/hook" not in item["metadata"].get("annotations", {})
 
 
 # ── what is refused, and how it is said ──

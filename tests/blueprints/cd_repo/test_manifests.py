@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 import yaml
 
+from generator.names import amount
 from tests.blueprints.cd_repo import addons, support
-from tests.blueprints.cd_repo.support import Object, environments_of, objects, pod_of, rendered, with_values
+from tests.blueprints.cd_repo.support import Object, environments_of, helm_tests, objects, pod_of, rendered, with_values
 from tests.platform import Platform
 from tests.tools import BIN, ROOT, run, tool
 
@@ -57,6 +58,7 @@ def variants(repository: Path) -> Iterator[Object]:
             "global": {"imagePullSecrets": ["ghcr"], "monitoring": {"enabled": False, "namespace": "monitoring"}},
         }
         yield from with_values(repository, "orders", "dev", **values).values()
+        yield from helm_tests(repository, "orders", "dev", **values).values()
 
 
 def as_deployment(item: Object) -> Object:
@@ -173,6 +175,52 @@ def test_namespaces_enforce_pod_security(platform: Platform) -> None:
         assert {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")} == {"restricted"}
         assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
         assert deny["metadata"]["namespace"] == environment["namespace"]
+
+
+def test_a_namespace_has_room_for_all_that_the_spec_lets_grow(released: Path) -> None:
+    for environment in environments_of(released):
+        folder = released / "environments" / environment["name"]
+        quota, limits = objects((folder / "quota.yaml").read_text())
+        assert quota["metadata"]["namespace"] == limits["metadata"]["namespace"] == environment["namespace"]
+        hard = quota["spec"]["hard"]
+        most = greatest_demand(rendered(released, environment["name"]))
+        for name, needed in most.items():
+            allowed = amount(hard[name])
+            # A quarter more, in whole units; a quota far above what is needed would bound nothing.
+            assert needed <= allowed <= needed * 2 + amount("4Gi" if "memory" in name else "4"), (name, needed, allowed)
+
+
+def greatest_demand(items: list[Object]) -> dict[str, Any]:
+    """Return the sum over all pods that these objects can run at one time, instances and jobs included."""
+    most: dict[str, Any] = dict.fromkeys(
+        ("pods", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"), amount("0")
+    )
+    scaled = {
+        item["spec"]["scaleTargetRef"]["name"]: item["spec"]["maxReplicas"]
+        for item in items
+        if item["kind"] == "HorizontalPodAutoscaler"
+    }
+    for item in items:
+        spec, name = item.get("spec", {}), item["metadata"]["name"]
+        if item["kind"] in {"Deployment", "Rollout"}:
+            pods = scaled.get(name, spec.get("replicas", 1))
+            if "blueGreen" in spec["strategy"]:
+                pods *= 2
+            elif spec["strategy"].get("type") != "Recreate":
+                pods += -(-pods // 4)
+            resources = pod_of(item)["containers"][0]["resources"]
+        elif item["kind"] == "CronJob":
+            pods = 1 if spec["concurrencyPolicy"] == "Forbid" else 2
+            resources = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["resources"]
+        elif item["kind"] == "Cluster":
+            pods, resources = spec["instances"] + 1, spec["resources"]
+        else:
+            continue
+        most["pods"] += pods
+        for side in ("requests", "limits"):
+            for kind in ("cpu", "memory"):
+                most[f"{side}.{kind}"] += pods * amount(str(resources[side][kind]))
+    return most
 
 
 def test_pods_meet_pod_security_restricted(released: Path) -> None:

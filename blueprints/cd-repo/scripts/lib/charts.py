@@ -54,7 +54,7 @@ def preview_arguments(root: Path, environment: Environment, service: str, region
 
 def render_service(root: Path, environment: Environment, service: str, region: str | None = None) -> str:
     """Return the manifests of one service."""
-    return helm(root, "template", service, *release_arguments(root, environment, service, region))
+    return helm(root, "template", "--skip-tests", service, *release_arguments(root, environment, service, region))
 
 
 def render_umbrella(root: Path, platform: Platform, environment: Environment, region: str | None = None) -> str:
@@ -72,7 +72,7 @@ def render_umbrella(root: Path, platform: Platform, environment: Environment, re
             f"--values={umbrella.CHART}/values-{environment.name}.yaml",
         ]
         return "".join(
-            helm(root, "template", *arguments, *(f"--set={service}.enabled=false" for service in others))
+            helm(root, "template", "--skip-tests", *arguments, *(f"--set={service}.enabled=false" for service in others))
             for others in _others_by_version(root, released)
         )
 
