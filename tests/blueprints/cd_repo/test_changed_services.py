@@ -108,17 +108,34 @@ def test_a_base_is_no_option_of_git(cd: Path) -> None:
     assert not (cd / "pwned").exists()
 
 
-def test_workflows_learn_what_must_be_approved(cd: Path, tmp_path: Path) -> None:
-    output = tmp_path / "output"
-    env = {"GITHUB_OUTPUT": str(output)}
+def outputs(cd: Path, base: str = "HEAD^") -> dict[str, Any]:
+    """Return what the workflow's step gives to the jobs behind it."""
+    file = cd.parent / "output"
+    file.unlink(missing_ok=True)
+    script(cd, "changed-services", f"--base={base}", env={"GITHUB_OUTPUT": str(file)})
+    return {key: json.loads(value) for key, _, value in (line.partition("=") for line in file.read_text().splitlines())}
+
+
+def test_workflows_learn_what_must_be_approved_and_asked(cd: Path) -> None:
     release(cd, "prod", [build("orders"), build("catalog")])
-    script(cd, "changed-services", "--base=HEAD^", env=env)
-    assert output.read_text() == 'releases=2\napprovals=["prod"]\n'
+    asked = {"environment": "prod", "services": "catalog orders", "next": "", "undo": True}
+    assert outputs(cd) == {"releases": 2, "approvals": ["prod"], "deployed": [asked]}
     release(cd, "dev", [build("orders")])
-    output.unlink()
-    result = script(cd, "changed-services", "--base=HEAD^", env=env)
-    assert output.read_text() == "releases=1\napprovals=[]\n"
-    assert result.stdout == "dev: orders\nstaging: -\nprod: -\n"
+    asked = {"environment": "dev", "services": "orders", "next": "staging", "undo": True}
+    assert outputs(cd) == {"releases": 1, "approvals": [], "deployed": [asked]}
+    assert script(cd, "changed-services", "--base=HEAD^").stdout == "dev: orders\nstaging: -\nprod: -\n"
+
+
+def test_a_pin_deploys_nothing(cd: Path) -> None:
+    release(cd, "dev", [build("orders")])
+    script(cd, "pin", "--environment=dev", "--service=orders", "--reason=wait", "--until=1d")
+    assert outputs(cd) == {"releases": 1, "approvals": [], "deployed": []}
+
+
+def test_nothing_is_taken_back_where_it_is_not_known_what_was_released(cd: Path) -> None:
+    release(cd, "dev", [build("orders")])
+    (deployed,) = outputs(cd, "0" * 40)["deployed"]
+    assert deployed["undo"] is False
 
 
 def test_only_changed_services_are_validated(cd: Path) -> None:

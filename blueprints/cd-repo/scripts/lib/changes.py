@@ -23,10 +23,14 @@ class Changes:
     Attributes:
         services: The services whose manifests may differ, by environment; all, where the earlier commit is unknown.
         releases: The services whose entry in the registry is another one, by environment; those that are gone included.
+        deployed: Those of them that run another image now, by environment.
+        complete: Whether the earlier commit is known.
     """
 
     services: dict[str, list[str]]
     releases: dict[str, list[str]]
+    deployed: dict[str, list[str]]
+    complete: bool = True
 
 
 def since(root: Path, settings: Platform, base: str) -> Changes:
@@ -35,13 +39,24 @@ def since(root: Path, settings: Platform, base: str) -> Changes:
     present = platform.services(root)
     now = registry.load(root)
     if not git.exists(root, base):
-        return Changes(dict.fromkeys(names, present), _releases(names, {}, now))
-    releases = _releases(names, history.registry_at(root, base), now)
+        every = _releases(names, {}, now)
+        return Changes(dict.fromkeys(names, present), every, every, complete=False)
+    before = history.registry_at(root, base)
+    releases = _releases(names, before, now)
     touched = {name: set(releases[name]) for name in names}
     for path in git.paths_between(root, base):
         for name, services in _reach(root, path, names, present).items():
             touched[name].update(services)
-    return Changes({name: [one for one in present if one in touched[name]] for name in names}, releases)
+    deployed = {
+        name: [service for service in releases[name] if _image(now, service, name) not in (None, _image(before, service, name))]
+        for name in names
+    }
+    return Changes({name: [one for one in present if one in touched[name]] for name in names}, releases, deployed)
+
+
+def _image(services: Services, service: str, environment: str) -> str | None:
+    entry = services.get(service, {}).get(environment)
+    return str(entry["digest"]) if entry else None
 
 
 def _releases(names: Iterable[str], before: Services, after: Services) -> dict[str, list[str]]:
