@@ -165,7 +165,7 @@ def _attempts() -> Iterator[None]:
         yield
         took = time.monotonic() - start
         print(f"another writer was first; try {attempt + 2} of {ATTEMPTS}", file=sys.stderr)
-        time.sleep(random.uniform(0, min(4, 2 * took * (attempt + 1))))  # noqa: S311 (spreads writers, guards nothing)
+        time.sleep(random.uniform(0, min(4, 2 * took * (attempt + 1))))
     raise CommandError(
         f"another writer was first {ATTEMPTS} times running; nothing was pushed, so run the command again"
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from lib import pins, registry, schedule
@@ -44,7 +45,7 @@ def cells(platform: Platform, services: Services, changes: Mapping[Place, Change
     names = [environment.name for environment in platform.environments]
     made = []
     for service, entries in sorted(services.items()):
-        for before, environment in zip([None, *names], names):
+        for before, environment in pairwise([None, *names]):
             entry = entries.get(environment)
             change = changes.get((service, environment))
             since = change.commit.when if change else registry.moment(entry["deployed_at"]) if entry else None

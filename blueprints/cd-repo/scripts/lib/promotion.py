@@ -16,7 +16,7 @@ from lib.registry import Services
 
 @dataclass(frozen=True)
 class Gates:
-    """What must hold for a version to go on.
+    """What must hold for a version to go from one environment to the next.
 
     Attributes:
         soak: How long it must have run in the source.
@@ -24,6 +24,8 @@ class Gates:
         allowed: The digest of each service that may go; None when all may.
     """
 
+    source: str
+    target: str
     soak: timedelta
     opening: datetime | None
     allowed: Mapping[str, str] | None
@@ -51,32 +53,26 @@ def route(platform: Platform, source: str | None, target: str | None) -> tuple[E
     return order[at - 1], order[at]
 
 
-def judge(
-    services: Services,
-    build: Build,
-    source: Environment,
-    target: Environment,
-    known: Collection[str],
-    gates: Gates,
-    ran_since: datetime,
-    now: datetime,
-) -> Verdict | None:
-    """Return why a build may not go on, or None when it may."""
+def judge(gates: Gates, services: Services, known: Collection[str], build: Build, since: datetime) -> Verdict | None:
+    """Return why a build may not go on, or None when it may.
+
+    Args:
+        known: The services that have a chart.
+        since: When the build came to the source.
+    """
     service, version = build["service"], build["version"]
-
-    def waiting(text: str) -> Verdict:
-        return Verdict(service, target.name, version, "waiting", f"{service} {version} {text}")
-
-    if verdict := entering.objection(services, target.name, build, known):
+    if verdict := entering.objection(services, gates.target, build, known):
         return verdict
+    ran, ready = entering.now() - since, since + gates.soak
     if gates.allowed is not None and gates.allowed.get(service) != build["digest"]:
-        return waiting(f"in {source.name} is not the one that was listed")
-    if (ran := now - ran_since) < gates.soak:
-        ready = ran_since + gates.soak
-        return waiting(
-            f"has run in {source.name} for {schedule.span(ran)} of {schedule.span(gates.soak)}; "
+        text = f"in {gates.source} is not the one that was listed"
+    elif ran < gates.soak:
+        text = (
+            f"has run in {gates.source} for {schedule.span(ran)} of {schedule.span(gates.soak)}; "
             f"it may go on from {ready:%Y-%m-%d %H:%M} UTC"
         )
-    if gates.opening is not None:
-        return waiting(f"waits until {target.name} takes releases again: {gates.opening:%Y-%m-%d %H:%M} UTC")
-    return None
+    elif gates.opening is not None:
+        text = f"waits until {gates.target} takes releases again: {gates.opening:%Y-%m-%d %H:%M} UTC"
+    else:
+        return None
+    return Verdict(service, gates.target, version, "waiting", f"{service} {version} {text}")
