@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from generator import names, resolve
 from generator.document import Path_
-from generator.models import Defaults, Environment, Platform, Resources, Service, ServiceOverride, Spec, Team
+from generator.models import Defaults, Environment, Features, Platform, Resources, Service, ServiceOverride, Spec, Team
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Draft:
     """
 
     platform: Platform | None = None
+    features: Features = field(default_factory=Features)
     environments: dict[int, Environment] = field(default_factory=dict)
     teams: dict[int, Team] = field(default_factory=dict)
     defaults: Defaults = field(default_factory=Defaults)
@@ -98,7 +99,7 @@ def _reserved(draft: Draft) -> Iterator[Fault]:
                     "choose another",
                 )
     for index, environment in draft.environments.items():
-        if environment.name in names.RESERVED_ENVIRONMENTS:
+        if environment.name in names.RESERVED_ENVIRONMENTS or names.RESERVED_PREVIEWS.fullmatch(environment.name):
             yield Fault(
                 ("environments", index, "name"),
                 f"`{environment.name}` is reserved: a part of the generated repositories has that name; choose another",
@@ -233,6 +234,8 @@ def _lengths(draft: Draft) -> Iterator[Fault]:
         yield from too_long(path, names.DERIVED_OF_SERVICE, service=service.name)
     if draft.platform is None:
         return
+    if draft.features.previews:
+        yield from too_long(("platform", "name"), names.DERIVED_OF_PREVIEWS, platform=draft.platform.name)
     for index, environment in draft.environments.items():
         path = ("environments", index, "name")
         yield from too_long(

@@ -179,6 +179,8 @@ class Features(Model):
     """Install Argo Rollouts in each cluster; switch it off where clusters have it already."""
     notifications: Notifications = Notifications()
     """Who is told of deployments, failed syncs, and services that are unwell."""
+    previews: bool = False
+    """Run what a pull request changes in a namespace of its own, while it is open and has the label `preview`."""
     sso: bool = True
     """Let people log in to Argo CD with their GitHub account and teams, where `platform.domain` gives it an address."""
     scaling: Scaling = Scaling()

@@ -125,6 +125,8 @@ RESERVED_SERVICES = frozenset(
     }
 )
 RESERVED_ENVIRONMENTS = frozenset({"base", "global", "platform", "schema", "shared", *_DEVICES})
+# The namespaces and Applications of previews are called so.
+RESERVED_PREVIEWS = re.compile("previews?(-[0-9]+)?")
 # Kubernetes keeps the namespaces that begin so for itself.
 RESERVED_PLATFORMS = re.compile("kube(-.*)?")
 
@@ -192,6 +194,7 @@ DERIVED_OF_SERVICE = (
     # A pod's name is cut by Kubernetes, but a ReplicaSet's hash of 10 characters becomes part of a label's value.
     DerivedName("ReplicaSet", "{service}-0123456789", MAX_LABEL),
 )
+DERIVED_OF_PREVIEWS = (DerivedName("namespace of a preview", "{platform}-preview-000000", MAX_LABEL),)
 DERIVED_OF_ENVIRONMENT = (DerivedName("namespace", "{platform}-{environment}", MAX_LABEL),)
 
 

@@ -117,6 +117,7 @@ def _cd(spec: Spec) -> Answers:
         ],
         "addons": {addon.name: _addon(addon) for addon in addons.wanted(spec)},
         "argocd": _argocd(spec),
+        "previews": _previews(spec) if spec.features.previews else {},
         "features": {
             "metrics": spec.features.observability.metrics,
             "backup": spec.features.backup.model_dump(by_alias=True),
@@ -186,6 +187,15 @@ def _notifications(spec: Spec, platform_team: str) -> Answers:
         "channels": channels if asked.slack else [],
         "webhook": asked.webhook,
         "grafana": spec.features.observability.grafana,
+    }
+
+
+def _previews(spec: Spec) -> Answers:
+    domain = spec.platform.domain
+    return {
+        "appRepo": spec.platform.github.app_repo,
+        "environment": spec.environments[0].name,
+        "domain": f"preview.{domain}" if domain else None,
     }
 
 

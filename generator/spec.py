@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from generator.checks import Draft, check, nearest
 from generator.document import Document, Path_, parse_document, read_document
 from generator.errors import Problem, SpecError
-from generator.models import Defaults, Environment, Model, Platform, Service, Spec, Team, default_environments
+from generator.models import Defaults, Environment, Features, Model, Platform, Service, Spec, Team, default_environments
 from generator.names import MEANINGS
 
 _Part = TypeVar("_Part", bound=Model)
@@ -69,6 +69,7 @@ def _draft(data: dict[str, Any]) -> Draft:
         environment_names = [environment.name for environment in environments.values()]
     return Draft(
         platform=_part(Platform, data.get("platform")),
+        features=_part(Features, data.get("features", {})) or Features(),
         environments=environments,
         teams=_parts(Team, data.get("teams")),
         defaults=_part(Defaults, data.get("defaults", {})) or Defaults(),

@@ -3,6 +3,9 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from generator.projection import Answers, repositories
 from generator.spec import load_spec
@@ -50,6 +53,23 @@ def render_spec(spec: Path, directory: Path, name: str = "") -> Platform:
 def spec_of(name: str) -> Path:
     """Return the file of the spec called `name`."""
     return ROOT / "services.example.yaml" if name == "shop" else SPECS / f"{name}.yaml"
+
+
+def with_features(name: str, features: str, directory: Path) -> Path:
+    """Write the spec called `name` below `directory`, with further features; `features` is YAML."""
+    data = yaml.safe_load(spec_of(name).read_text())
+    _merge(data.setdefault("features", {}), yaml.safe_load(features))
+    spec = directory / "services.yaml"
+    spec.write_text(yaml.safe_dump(data, sort_keys=False))
+    return spec
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _merge(below[key], value)
+        else:
+            below[key] = value
 
 
 def answers_of(name: str, blueprint: str) -> Answers:

@@ -59,8 +59,7 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
     ],
 )
 def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path: Path) -> None:
-    spec = tmp_path / "services.yaml"
-    spec.write_text(f"{platforms.spec_of('minimal').read_text()}features: {{{features}}}\n")
+    spec = platforms.with_features("minimal", features, tmp_path)
     made = platforms.render_spec(spec, tmp_path / "out")
     assert gone not in addons_of(made.cd)
     assert not (made.cd / "platform" / gone).exists()

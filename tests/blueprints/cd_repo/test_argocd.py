@@ -303,6 +303,12 @@ def test_environments_select_clusters_by_their_label(platform: Platform) -> None
             assert spec["template"]["spec"]["project"] == f"{answers['platform']['name']}-{environment['name']}"
 
 
+def test_whatever_becomes_of_applications_what_runs_stays(platform: Platform) -> None:
+    for file in (platform.cd / "argocd").rglob("*.yaml"):
+        if (document := load(file))["kind"] == "ApplicationSet":
+            assert document["spec"]["syncPolicy"] == {"preserveResourcesOnDeletion": True}, file
+
+
 def test_argo_cd_changes_nothing_by_itself_outside_the_windows_of_an_environment(
     rendered: Callable[[str], Platform],
 ) -> None:

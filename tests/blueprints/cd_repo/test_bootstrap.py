@@ -171,6 +171,13 @@ def test_a_cluster_without_a_label_runs_no_environment(machine: Machine, app: li
     assert labels["acme/cluster"] == "hub"
 
 
+def test_a_label_that_was_given_once_stays(machine: Machine, app: list[str]) -> None:
+    labels = {"acme/cluster": "dev", "argocd.argoproj.io/secret-type": "cluster"}
+    machine.answers["get secret in-cluster"] = json.dumps({"metadata": {"name": "in-cluster", "labels": labels}})
+    machine.bootstrap("--region=eu", *app)
+    assert machine.applied()["Secret/in-cluster"]["metadata"]["labels"] == {**labels, "acme/region": "eu"}
+
+
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
@@ -209,6 +216,7 @@ def test_a_missing_program_is_named(machine: Machine, app: list[str]) -> None:
         (["--cluster=devv"], "--cluster devv: no environment is in clusters with this label; there are dev, hub, prod"),
         (["--region=EU"], "--region EU: a label is of small letters"),
         (["--github-app-id=12"], "go together"),
+        (["--previews"], "--previews: this platform has none; set features.previews"),
     ],
 )
 def test_bad_input_is_told(machine: Machine, args: list[str], said: str) -> None:

@@ -40,10 +40,8 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def render(features: str, folder: Path) -> Platform:
-    spec = folder / "services.yaml"
-    text = platforms.spec_of("example").read_text()
-    text = text.replace("{name: payments}", "{name: payments, slack: payments-deploys}")
-    spec.write_text(f"{text}features: {{{features}}}\n")
+    spec = platforms.with_features("example", f"{{{features}}}", folder)
+    spec.write_text(spec.read_text().replace("- name: payments\n", "- name: payments\n  slack: payments-deploys\n"))
     return platforms.render_spec(spec, folder / "out")
 
 

@@ -40,18 +40,33 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Previews:
+    """What previews of pull requests are like.
+
+    Attributes:
+        environment: The environment whose values they have.
+        domain: What their hosts end with; None where nothing leads to them from outside.
+    """
+
+    environment: str
+    domain: str | None
+
+
+@dataclass(frozen=True)
 class Platform:
     """The platform; its environments are in promotion order.
 
     Attributes:
         image_registry: Where images are, and the library chart below charts/.
         repository: Where Argo CD reads this repository.
+        previews: What previews of pull requests are like, or None where there are none.
     """
 
     name: str
     image_registry: str
     repository: str
     environments: tuple[Environment, ...]
+    previews: Previews | None = None
 
     def environment(self, name: str) -> Environment:
         """Return the environment called `name`."""
@@ -68,7 +83,8 @@ def load(root: Path) -> Platform:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         environments = tuple(_environment(entry) for entry in data["environments"])
-        return Platform(data["name"], data["imageRegistry"], data["repository"], environments)
+        previews = Previews(**data["previews"]) if "previews" in data else None
+        return Platform(data["name"], data["imageRegistry"], data["repository"], environments, previews)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{path} is not what it should be: {error!r}") from error
 
