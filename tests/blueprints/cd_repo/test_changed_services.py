@@ -132,6 +132,28 @@ def test_a_pin_deploys_nothing(cd: Path) -> None:
     assert outputs(cd) == {"releases": 1, "approvals": [], "deployed": []}
 
 
+def test_nothing_is_released_over_a_pin(cd: Path) -> None:
+    release(cd, "dev", [build("orders")])
+    script(cd, "pin", "--environment=dev", "--service=orders", "--reason=2 loses orders", "--until=1d")
+    pinned = run("git", "rev-parse", "HEAD", cwd=cd).stdout.strip()
+    script(cd, "unpin", "--environment=dev", "--service=orders", "--reason=never mind")
+    release(cd, "dev", [build("orders", 2)])
+    # A pull request that does both at once would go over the pin; one after the other is somebody's decision.
+    result = script(cd, "validate", f"--base={pinned}", check=False)
+    assert result.returncode == 1
+    assert "failed: pins\norders is pinned in dev until" in result.stderr
+    assert ": 2 loses orders; lift the pin first" in result.stderr
+    assert script(cd, "validate", "--base=HEAD^").returncode == 0
+
+
+def test_a_rollback_may_go_over_a_pin_where_somebody_says_so(cd: Path) -> None:
+    release(cd, "dev", [build("orders")])
+    release(cd, "dev", [build("orders", 2)])
+    script(cd, "pin", "--environment=dev", "--service=orders", "--reason=wait", "--until=1d")
+    script(cd, "rollback", "--environment=dev", "--service=orders", "--reason=2 is slow", "--over-pin")
+    assert script(cd, "validate", "--base=HEAD^").returncode == 0
+
+
 def test_nothing_is_taken_back_where_it_is_not_known_what_was_released(cd: Path) -> None:
     release(cd, "dev", [build("orders")])
     (deployed,) = outputs(cd, "0" * 40)["deployed"]

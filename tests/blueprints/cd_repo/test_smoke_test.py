@@ -174,6 +174,16 @@ def test_the_context_is_that_of_the_environments_cluster(deployed: Path, kubectl
     assert all(call[0] == "--context=dev" for call in kubectl.calls if call[0] != "config")
 
 
+def test_nobody_waits_long_for_what_cannot_be_asked(deployed: Path, kubectl: Kubectl) -> None:
+    kubectl.may_forward(False)
+    smoke = deployed / "scripts/smoke-test"
+    smoke.write_text(smoke.read_text().replace("UNREACHABLE = 60", "UNREACHABLE = 0.5"))
+    start = time.monotonic()
+    result = ask(deployed, "--via=kubectl", "--timeout=600", kubectl=kubectl)
+    assert time.monotonic() - start < 60
+    assert result.stdout.startswith("unreachable: orders")
+
+
 def test_only_those_that_are_named_are_asked(deployed: Path, kubectl: Kubectl) -> None:
     release(deployed, "dev", [build("catalog")])
     result = ask(deployed, "--via=kubectl", "--service=catalog", kubectl=kubectl)

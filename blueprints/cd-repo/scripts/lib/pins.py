@@ -58,6 +58,18 @@ def over(services: Services, environment: str) -> list[str]:
     )
 
 
+def broken(before: Services, after: Services) -> list[str]:
+    """Return what was released over a pin, between two states of the registry."""
+    return [
+        f"{service} is pinned in {environment} until {pin['until']} by {pin['by']}: {pin['reason']}; lift the pin first"
+        for service, entries in sorted(before.items())
+        for environment, entry in sorted(entries.items())
+        if (pin := entry.get("pinned"))
+        and (now := after.get(service, {}).get(environment))
+        and now["digest"] != entry["digest"]
+    ]
+
+
 def too_long(services: Services) -> list[str]:
     """Return what is wrong with pins that reach too far."""
     return [
