@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.platform import Platform, answers_of
+from tests.platform import Platform
 from tests.tools import run, tool
 
 
@@ -20,17 +20,3 @@ def test_zizmor_finds_nothing(platform: Platform) -> None:
 
 def test_shellcheck_finds_nothing(example: Platform) -> None:
     run(tool("shellcheck"), *sorted((example.cd / "scripts").glob("*.sh")))
-
-
-def test_code_owners_are_the_teams_and_the_approvers(platform: Platform) -> None:
-    answers = answers_of(platform.name, "cd-repo")
-    lines = (platform.cd / ".github/CODEOWNERS").read_text().splitlines()
-    owners = dict(line.split(maxsplit=1) for line in lines if not line.startswith("#"))
-    expected = {"*": answers["platform"]["owner"]} if answers["platform"]["owner"] else {}
-    expected |= {f"/services/{one['name']}/": one["owner"] for one in answers["services"] if one["owner"]}
-    expected |= {
-        f"/registry/releases/{one['name']}/": " ".join(one["approvers"])
-        for one in answers["environments"]
-        if one["approvers"]
-    }
-    assert owners == expected
