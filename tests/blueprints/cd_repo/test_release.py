@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.blueprints.cd_repo.support import build, clone, head, log, registry, release, script
+from tests.blueprints.cd_repo.support import build, clone, head, log, modules, registry, release, script
 from tests.tools import run
 
 PIN = '      pinned:\n        by: "ada"\n        reason: "the next one loses orders"\n        until: "2026-12-01"\n'
@@ -182,6 +182,18 @@ def test_a_revert_rolls_back(cd: Path) -> None:
     script(cd, "validate")
     image = script(cd, "render", "--environment=prod", "--service=orders").stdout
     assert build("orders")["digest"] in image
+
+
+def test_a_message_may_be_longer_than_an_argument(tmp_path: Path) -> None:
+    # A thousand services in one batch: Linux takes 128 KiB an argument.
+    run("git", "init", "--quiet", tmp_path)
+    (tmp_path / "a").write_text("a\n")
+    lines = [f"Deployed: service-{number} dev {'0' * 100}" for number in range(2000)]
+    with modules("git") as (git,):
+        git.commit(tmp_path, "\n".join(["release(dev): 2000 services", "", *lines]), [Path("a")], "robot")
+    assert log(tmp_path, "%(trailers:key=Deployed,valueonly)", "-1")[:2000] == [
+        line.removeprefix("Deployed: ") for line in lines
+    ]
 
 
 # ── pushing ──

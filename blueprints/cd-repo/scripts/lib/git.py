@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from lib.errors import CommandError
 
@@ -24,8 +24,10 @@ _RACE = re.compile(
     r"rejected.*(non-fast-forward|fetch first|stale info|cannot lock ref|failed to update ref|incorrect old value)"
 )
 
-# Tidying up is for the git of people: here it would cost a process a call, while others push.
-_PLAIN = ("-c", "maintenance.auto=false", "-c", "gc.auto=0")
+# Tidying up is for the git of people: here it would cost a process a call, while others push. What people want `git log`
+# to do for them would change what is read.
+_SETTINGS = ("maintenance.auto=false", "gc.auto=0", "log.follow=false", "log.showSignature=false")
+_PLAIN = tuple(part for setting in _SETTINGS for part in ("-c", setting))
 _HOOK_VARIABLES = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"})
 
 
@@ -48,7 +50,11 @@ def commit(root: Path, message: str, paths: list[Path], author: str) -> str:
     names = "\0".join(path.as_posix() for path in paths)
     given = ("--pathspec-from-file=-", "--pathspec-file-nul")
     git(root, "add", "--all", *given, stdin=names)
-    git(root, *identity, "commit", "--quiet", f"--message={message}", "--only", *given, stdin=names)
+    # The message of a large batch is longer than an argument may be.
+    with NamedTemporaryFile("w", encoding="utf-8", prefix="message-") as file:
+        file.write(message)
+        file.flush()
+        git(root, *identity, "commit", "--quiet", f"--file={file.name}", "--only", *given, stdin=names)
     return git(root, "rev-parse", "HEAD")
 
 

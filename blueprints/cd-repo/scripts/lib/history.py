@@ -121,10 +121,14 @@ def changes(root: Path, paths: Iterable[Path] = (umbrella.RELEASES,)) -> list[Ch
 
 def events(root: Path, service: str | None = None, environment: str | None = None) -> list[Event]:
     """Return everything that happened, oldest first, or what concerns one service, one environment, or both."""
-    files = f":(glob){umbrella.RELEASES}/{environment or '*'}/{service or '*'}.yaml"
+    files = umbrella.RELEASES.as_posix()
+    if service or environment:
+        files = f":(glob){files}/{environment or '*'}/{service or '*'}.yaml"
     found = []
-    for commit, made in _changes(_commits(root, [files, registry.PATH.as_posix()])):
-        for change in made:
+    made = {commit.id: changes for commit, changes in _changes(_commits(root, [files]))}
+    # A pin changes versions.yaml alone: a large file, of which no patch is asked.
+    for commit, _ in _commits(root, [files, registry.PATH.as_posix()], patches=False):
+        for change in made.get(commit.id, []):
             found.append(Event(commit, commit.kind, change.service, change.environment, change.before, change.after))
         # A rollback tells of its pin itself.
         trailer = {"pin": "Pinned", "unpin": "Unpinned"}.get(commit.kind, "")
@@ -175,13 +179,14 @@ def _changes(history: Iterable[tuple[Commit, str]]) -> Iterator[tuple[Commit, li
         yield commit, made
 
 
-def _commits(root: Path, paths: list[str]) -> Iterator[tuple[Commit, str]]:
-    """Yield the commits of the branch that touch `paths`, oldest first, each with its patch."""
-    form = "%x00%H%x00%P%x00%cI%x00%an%x00%B%x00"
+def _commits(root: Path, paths: list[str], *, patches: bool = True) -> Iterator[tuple[Commit, str]]:
+    """Yield the commits of the branch that touch `paths`, oldest first, each with its patch, if those are wanted."""
+    fields = "%x00%H%x00%P%x00%cI%x00%an%x00%B%x00"
     # People's settings of git must not change what is read below.
     plain = ["--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/"]
     branch = ["--first-parent", "--diff-merges=first-parent", "--reverse"]
-    log = git.git(root, "log", *branch, *plain, "--patch", "--unified=0", f"--format={form}", "HEAD", "--", *paths)
+    form = ["--unified=0"] if patches else ["--no-patch"]
+    log = git.git(root, "log", *branch, *plain, *form, f"--format={fields}", "HEAD", "--", *paths)
     parts = log.split("\0")[1:]
     merged = _Merged(root)
     for start in range(0, len(parts), _FIELDS_OF_COMMIT):

@@ -11,4 +11,6 @@ def render(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     kept = [at for at in range(len(columns)) if any(row[at] for row in rows)]
     lines = [tuple(row[at] for at in kept) for row in (columns, *rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(kept))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
