@@ -1,26 +1,28 @@
 """Every object that a cluster would get: its form, and its safety."""
 
-import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-import yaml
 
 from generator.names import amount
 from tests.blueprints.cd_repo import addons, support
+from tests.blueprints.cd_repo.schemas import (
+    CORE_GROUPS,
+    KUBERNETES,
+    VALIDATOR,
+    as_deployment,
+    assert_core_kinds,
+    checkov,
+    custom_problems,
+    group_of,
+    write,
+)
 from tests.blueprints.cd_repo.support import Object, environments_of, helm_tests, objects, pod_of, rendered, with_values
 from tests.platform import Platform
-from tests.tools import BIN, ROOT, run, tool
-
-KUBERNETES = "1.35"
-# A validator with the CRDs of everything, where it lies beside the checkout.
-VALIDATOR = ROOT.parent / "shared/bin/validate-manifests"
-CORE_GROUPS = {"", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"}
+from tests.tools import BIN, run, tool
 
 
 def every_object(repository: Path) -> Iterator[Object]:
@@ -61,58 +63,8 @@ def variants(repository: Path) -> Iterator[Object]:
         yield from helm_tests(repository, "orders", "dev", **values).values()
 
 
-def as_deployment(item: Object) -> Object:
-    """Return a Rollout as the Deployment that runs the same pods: tools know what to ask of that."""
-    if item["kind"] != "Rollout":
-        return item
-    spec = {key: value for key, value in item["spec"].items() if key not in {"strategy", "progressDeadlineAbort"}}
-    return {**item, "apiVersion": "apps/v1", "kind": "Deployment", "spec": spec}
-
-
-def group_of(item: Object) -> str:
-    return str(item["apiVersion"]).rpartition("/")[0]
-
-
-def write(items: list[Object], file: Path) -> Path:
-    file.write_text("".join(f"---\n{json.dumps(item)}\n" for item in items))
-    return file
-
-
-@cache
-def custom_kinds() -> dict[str, Any]:
-    kinds: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "custom-kinds.yaml").read_text())["kinds"]
-    return {name: strict({"type": "object", "properties": deepcopy(kind)}) for name, kind in kinds.items()}
-
-
-def strict(schema: Any) -> Any:
-    """Close every object, and require what has no default."""
-    if isinstance(schema, dict):
-        schema = {key: strict(value) for key, value in schema.items()}
-        if schema.get("type") == "object" and "properties" in schema:
-            fields = schema["properties"]
-            schema["additionalProperties"] = False
-            schema["required"] = [name for name, field in fields.items() if "default" not in field]
-    return schema
-
-
-def custom_problems(items: list[Object]) -> list[str]:
-    problems = []
-    for item in items:
-        kind = f"{item['apiVersion']}/{item['kind']}"
-        schema = custom_kinds().get(kind)
-        if schema is None:
-            problems.append(f"no schema for {kind}: add it to custom-kinds.yaml")
-            continue
-        body = {key: value for key, value in item.items() if key not in {"apiVersion", "kind"}}
-        for error in jsonschema.Draft202012Validator(schema).iter_errors(body):
-            problems.append(f"{kind} {item['metadata']['name']}: {error.json_path}: {error.message}")
-    return problems
-
-
 def test_kinds_of_kubernetes_have_no_unknown_field(released: Path, tmp_path: Path) -> None:
-    core = [as_deployment(item) for item in every_object(released)]
-    file = write([item for item in core if group_of(item) in CORE_GROUPS], tmp_path / "core.yaml")
-    run(tool("kubernetes-validate"), "--strict", "--kubernetes-version", KUBERNETES, file)
+    assert_core_kinds(every_object(released), tmp_path)
 
 
 def test_custom_kinds_have_no_unknown_field(released: Path) -> None:
@@ -121,9 +73,7 @@ def test_custom_kinds_have_no_unknown_field(released: Path) -> None:
 
 def test_variants_have_no_unknown_field(released_example: Path, tmp_path: Path) -> None:
     items = list(variants(released_example))
-    core = [as_deployment(item) for item in items]
-    file = write([item for item in core if group_of(item) in CORE_GROUPS], tmp_path / "core.yaml")
-    run(tool("kubernetes-validate"), "--strict", "--kubernetes-version", KUBERNETES, file)
+    assert_core_kinds(items, tmp_path)
     assert custom_problems([item for item in items if group_of(item) not in CORE_GROUPS]) == []
 
 
@@ -152,12 +102,7 @@ def test_checkov_finds_nothing(
     for name in ("example", "five-environments"):
         repository = support.release_everything(rendered(name).cd, tmp_path_factory.mktemp(name))
         write([as_deployment(item) for item in every_object(repository)], tmp_path / f"{name}.yaml")
-    result = run(
-        *(tool("checkov"), "--framework", "kubernetes", "--directory", tmp_path),
-        *("--skip-download", "--compact", "--output", "json"),
-        check=False,
-    )
-    report = json.loads(result.stdout)
+    report = checkov(tmp_path)
     failed = [(check["check_id"], check["resource"]) for check in report["results"]["failed_checks"]]
     skipped = {check["check_id"] for check in report["results"]["skipped_checks"]}
     assert failed == []
