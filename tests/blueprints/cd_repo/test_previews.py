@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from tests import platform as platforms
+from tests.blueprints.cd_repo.schemas import custom_problems
 from tests.blueprints.cd_repo.support import Object, build, by_kind, objects, release, script
 from tests.blueprints.cd_repo.test_argocd import CLUSTER, allows, expand, load, projects_of
-from tests.blueprints.cd_repo.test_manifests import custom_problems
 from tests.platform import Platform, copy_of
 from tests.tools import run, tool
 from tests.workbench import triptych
