@@ -125,6 +125,12 @@ def _translated() -> Iterator[None]:
 
     try:
         yield
+    except UnicodeDecodeError as error:
+        # Copier reads git's output as UTF-8; templates were read by then.
+        shown = error.object.decode("utf-8", "backslashreplace").strip()
+        raise TemplateError(
+            f"Copier cannot read names of files that are not UTF-8; rename the file: {shown}"
+        ) from error
     except (CopierError, JinjaError, ProcessExecutionError, ValueError, TypeError) as error:
         place = ":".join(str(part) for part in (getattr(error, "name", None), getattr(error, "lineno", None)) if part)
         raise TemplateError(f"The template does not render. {place + ': ' if place else ''}{error}") from error

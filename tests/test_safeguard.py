@@ -1,5 +1,6 @@
 """Edits that are no text, which Copier cannot carry over, are not lost."""
 
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -237,3 +238,17 @@ def test_a_record_that_was_deleted_can_be_brought_back(bench: Workbench) -> None
     run(*shlex.split(command))
     bench.commit(record)
     bench.apply()
+
+
+def test_a_file_whose_name_copier_cannot_read_is_told(bench: Workbench) -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    (bench.app / name).write_text("Closed on Mondays.\n")
+    bench.commit(bench.app / name)
+    _upgrade(bench)
+    before = bench.heads()
+
+    refused = bench.run("apply")
+
+    assert refused.code == 1
+    assert r"rename the file: caf\xe9.txt" in refused.err
+    assert bench.heads() == before
