@@ -12,7 +12,7 @@ PIP_INSTALL := $(VENV)/python -m pip --disable-pip-version-check --quiet install
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo venv tools tools-lock blueprints-lock lint format test test-fast bench schema clean distclean
+.PHONY: help demo venv tools tools-lock blueprints-lock lint format test test-fast bench bench-registry schema clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ test-fast: .venv/.installed-dev .tools/.installed ## Run the tests that take les
 
 bench: .venv/.installed-dev ## Measure against stock Copier and bare Jinja2
 	@$(VENV)/python -m tests.bench $(ARGS)
+
+bench-registry: .venv/.installed-dev ## Measure the scripts of cd-repo at 1,000 services
+	@$(VENV)/python -m tests.bench_registry $(ARGS)
 
 schema: .venv/.installed ## Write services.schema.json anew from the models
 	@mkdir -p build

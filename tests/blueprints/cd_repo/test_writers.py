@@ -51,22 +51,26 @@ def expect_whole(remote: Path, expected: dict[str, str], before: str, commits: i
 
 @pytest.mark.slow
 def test_twenty_writers_lose_none_of_two_hundred_updates(remote: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # Each writes five times: one service of its own, and one that all of them want.
-    names = [f"own-{writer}-{number}" for writer in range(20) for number in range(5)]
+    # Each writes twice, five services at a time: four of its own, and one that all of them want.
+    own = [[[f"own-{writer}-{half}-{number}" for number in range(4)] for half in range(2)] for writer in range(20)]
+    names = [name for halves in own for four in halves for name in four]
     with_services(remote, [*names, "wanted"])
     before = head(remote)
     clones = [clone(remote, f"writer-{writer}", "--depth=1") for writer in range(20)]
     writes = [
-        [Write([build(f"own-{writer}-{number}"), build("wanted", 20 * number + writer + 1)]) for number in range(5)]
-        for writer in range(20)
+        [
+            Write([*(build(name) for name in four), build("wanted", 20 * half + writer + 1)])
+            for half, four in enumerate(halves)
+        ]
+        for writer, halves in enumerate(own)
     ]
     written = run_at_once(clones, writes)
 
     assert [one.error for one in written if one.code != 0] == []
     assert {one.outcome for one in written} == {"pushed"}
     # Whoever came last, the newest build of the service that all want stands.
-    expected = {name: build(name)["version"] for name in names} | {"wanted": build("wanted", 100)["version"]}
-    expect_whole(remote, expected, before, commits=100)
+    expected = {name: build(name)["version"] for name in names} | {"wanted": build("wanted", 40)["version"]}
+    expect_whole(remote, expected, before, commits=40)
     report(capsys, "20 writers at once", written)
 
 
