@@ -21,6 +21,7 @@ from tests.blueprints.cd_repo.support import (
     rendered,
     services_of,
 )
+from tests.blueprints.cd_repo.test_manifests import every_object, variants
 from tests.platform import Platform, answers_of
 from tests.tools import run, tool
 
@@ -243,6 +244,15 @@ def test_projects_allow_what_is_rendered_and_nothing_else(released: Path) -> Non
         assert not allows(
             project, {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": environment["namespace"]}}
         )
+
+
+def test_no_kind_is_allowed_that_nothing_makes(released_example: Path) -> None:
+    made = {
+        (str(item["apiVersion"]).rpartition("/")[0], item["kind"])
+        for item in (*every_object(released_example), *variants(released_example))
+    }
+    allowed = projects_of(released_example)["acme-dev"]["spec"]["namespaceResourceWhitelist"]
+    assert {(kind["group"], kind["kind"]) for kind in allowed} <= made
 
 
 def test_the_root_application_keeps_everything_and_may(platform: Platform) -> None:

@@ -95,7 +95,7 @@ def test_a_bare_cluster_gets_argo_cd_and_the_root_application(machine: Machine, 
     assert set(applied) == {"Namespace/argocd", "Secret/cd-repository", "Secret/in-cluster"}
     assert applied["Namespace/argocd"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     repository, cluster = applied["Secret/cd-repository"], applied["Secret/in-cluster"]
-    assert repository["metadata"]["labels"] == {"argocd.argoproj.io/secret-type": "repository"}
+    assert repository["metadata"]["labels"]["argocd.argoproj.io/secret-type"] == "repository"
     assert repository["stringData"]["url"] == "https://github.com/acme/cd-repo.git"
     assert repository["stringData"]["githubAppID"] == "12"
     assert "BEGIN RSA PRIVATE KEY" in repository["stringData"]["githubAppPrivateKey"]
