@@ -233,6 +233,52 @@ def test_the_page_is_kept_and_published_where_a_branch_is_named(github: GitHub) 
     assert not github.act("push", "status.yml", {"ref": "refs/heads/main"}).succeeded
 
 
+def merged(github: GitHub, branch: str) -> Run:
+    """Check the pull request of a branch, merge it as GitHub does by a rebase, and deliver the event of the push."""
+    github.pull()
+    before = github.git("rev-parse", "HEAD")
+    github.git("fetch", "--quiet", "origin", branch)
+    github.git("checkout", "--quiet", "-B", "main", "FETCH_HEAD")
+    checked = github.pull_request("validate.yml")
+    assert checked.succeeded, checked.output
+    assert checked.jobs["Signatures"] == checked.jobs["gate"] == "succeeded"
+    assert ("Approval" in checked.jobs) == (branch == "promote/prod")
+    github.git("checkout", "--quiet", "main")
+    after = github.push()
+    return github.act("push", "deployed.yml", {"ref": "refs/heads/main", "before": before, "after": after})
+
+
+@pytest.mark.slow
+def test_a_version_on_its_way_to_prod_and_back(github: GitHub, cluster: Cluster) -> None:
+    old, new = build("orders")["version"], build("orders", 2)["version"]
+    for environment in ("dev", "staging", "prod"):
+        release(github.work, environment, [build("orders")], env=github.env)
+    github.push()
+    github.images.push("orders", 2)
+    cluster.run("orders", new)
+    assert released(github, "dev", build("orders", 2)).succeeded
+    assert merged(github, "promote/staging").succeeded
+    assert merged(github, "promote/prod").succeeded
+    assert {versions(github, name)["orders"] for name in ("dev", "staging", "prod")} == {new}
+
+    nothing = {"service": "orders", "version": "", "commit": "", "until": "3d", "over_pin": False}
+    assert by_hand(github, "rollback.yml", environment="prod", reason="2 loses orders", **nothing).succeeded
+    assert versions(github, "prod") == {"orders": old}
+    refused = by_hand(github, "promote.yml", to="prod", services="orders", ignore_soak=False, ignore_windows=False)
+    assert not refused.succeeded
+    assert f"nothing is promoted: orders is pinned to {old} in prod" in refused.output
+    clock = github.act("schedule", "promote.yml", {"schedule": "17 * * * *"})
+    assert clock.succeeded, clock.output
+    assert "refused: orders is pinned" in clock.output
+    assert versions(github, "prod") == {"orders": old}
+    assert [subject.split(":")[0] for subject in github.subjects()[:4]] == [
+        "rollback(prod)",
+        "promote(prod)",
+        "promote(staging)",
+        "release(dev)",
+    ]
+
+
 # What act cannot show.
 
 

@@ -49,7 +49,7 @@ def test_a_change_of_values_is_checked_and_shown(github: GitHub) -> None:
 
 
 @pytest.mark.slow
-def test_a_release_is_verified_and_approved(github: GitHub) -> None:
+def test_a_release_that_is_not_signed_does_not_pass(github: GitHub) -> None:
     release(github.work, "prod", [build("orders")], env=github.env)
     done = github.pull_request("validate.yml", fork=True)
     assert not done.succeeded
@@ -57,11 +57,8 @@ def test_a_release_is_verified_and_approved(github: GitHub) -> None:
     assert "not to be trusted: orders" in done.output
     # What comes from a fork has nothing to write with.
     assert "Comment" not in done.jobs
-    github.images.push("orders")
-    done = github.pull_request("validate.yml")
-    assert done.succeeded, done.output
-    assert done.jobs == {**ALWAYS, **dict.fromkeys(("Comment", "Signatures", "Approval"), "succeeded")}
-    assert "The releases to prod are approved." in done.output
+    # Approvers are asked all the same; one that is signed is on its way to prod in test_delivery_workflows.py.
+    assert done.jobs["Approval"] == "succeeded"
 
 
 @pytest.mark.slow
