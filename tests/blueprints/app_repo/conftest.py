@@ -2,15 +2,15 @@
 
 import fcntl
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.blueprints.app_repo import github as fake
+from tests.blueprints.app_repo.languages import programs
 from tests.platform import Platform, copy_of
-from tests.tools import run, tool
+from tests.tools import run
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def _set_up(rendered: Callable[[str], Platform], name: str, tmp_path_factory: py
         if not done.exists():
             repository.parent.mkdir(exist_ok=True)
             copy_of(rendered(name).app, repository.parent)
-            run("make", "setup", f"PYTHON={sys.executable}", f"GO={tool('go')}", cwd=repository)
+            run("make", "setup", *programs(), cwd=repository)
             done.touch()
     return repository
 

@@ -87,33 +87,37 @@ def instructions(dockerfile: Path) -> list[tuple[str, str]]:
 def execute(dockerfile: Path, context: Path, root: Path) -> list[str]:
     """Do on this machine, below `root`, what a build does in its container; return the command of the image."""
     run(sys.executable, "-m", "venv", root / "system")
-    path = f"{root / 'system/bin'}:{os.environ['PATH']}"
+    path = f"{root / 'system/bin'}:{Path(tool('node')).parent}:{os.environ['PATH']}"
     workdir = root
     command: list[str] = []
     for name, rest in instructions(dockerfile):
         if name == "WORKDIR":
             workdir = root / rest.strip("/")
-            workdir.mkdir()
+            workdir.mkdir(parents=True, exist_ok=True)
         elif name == "COPY" and not rest.startswith("--from"):
             *sources, target = rest.split()
+            place = root / target.strip("/") if target.startswith("/") else workdir / target
             for source in sources:
                 if (context / source).is_dir():
-                    shutil.copytree(context / source, workdir / target)
+                    ignored = shutil.ignore_patterns("tests", "node_modules")
+                    shutil.copytree(context / source, place, ignore=ignored, dirs_exist_ok=True)
                 else:
-                    (workdir / target).mkdir(exist_ok=True)
-                    shutil.copy(context / source, workdir / target)
+                    place.mkdir(exist_ok=True)
+                    shutil.copy(context / source, place)
         elif name == "RUN":
             script = re.sub(r"^--mount=\S+ ", "", rest).replace("/opt/venv", str(root / "venv"))
             run("sh", "-ec", script, cwd=workdir, env={"PATH": path})
         elif name == "CMD":
             command = json.loads(rest)
-    return [str(root / "venv/bin" / command[0]), *command[1:]]
+    return command
 
 
 @pytest.mark.slow
 def test_its_steps_make_a_service_that_runs(example: Platform, tmp_path: Path) -> None:
-    command = execute(example.app / "services/orders/Dockerfile", example.app, tmp_path)
-    with started(*command, cwd=tmp_path / "srv", SERVICE_VERSION="1.2.3") as service:
+    program, *arguments = execute(example.app / "services/orders/Dockerfile", example.app, tmp_path)
+    with started(
+        str(tmp_path / "venv/bin" / program), *arguments, cwd=tmp_path / "srv", SERVICE_VERSION="1.2.3"
+    ) as service:
         assert json.loads(service.get("/")[1])["version"] == "1.2.3"
         assert service.stop()[0] == 0
     # Nothing of the build, of the tests, or of pip is left in what the image gets.
@@ -123,3 +127,18 @@ def test_its_steps_make_a_service_that_runs(example: Platform, tmp_path: Path) -
         "app",
         "service.toml",
     ]
+
+
+@pytest.mark.slow
+def test_the_steps_of_a_node_service_make_one_that_runs(languages: Platform, tmp_path: Path) -> None:
+    command = execute(languages.app / "services/basket/Dockerfile", languages.app, tmp_path)
+    node = run(tool("node"), "-p", "process.execPath").stdout.strip()
+    folder = tmp_path / "srv/services/basket"
+    with started(node, *command, cwd=folder, SERVICE_VERSION="1.2.3", NODE_ENV="production") as service:
+        assert json.loads(service.get("/")[1])["version"] == "1.2.3"
+        assert service.stop()[0] == 0
+    # Nothing that only tests and checks need.
+    packages = tmp_path / "srv/shared/node/node_modules"
+    assert (packages / "fastify").is_dir()
+    assert not (packages / "typescript").exists()
+    assert not (packages / "@biomejs").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blueprints.app_repo.languages import programs
 from tests.blueprints.app_repo.process import started
 from tests.platform import Platform, answers_of, copy_of
 from tests.tools import run, tool
@@ -56,8 +57,9 @@ def test_their_style_and_types_are_clean(workshop: Path) -> None:
 
 
 def test_a_service_of_each_language_is_tested_and_clean(languages: Path) -> None:
-    out = run("make", "lint", "test", f"GO={tool('go')}", cwd=languages).stdout
-    folders = ["shared/go", "shared/python", "services/catalog", "services/legacy", "services/orders"]
+    out = run("make", "lint", "test", *programs(), cwd=languages).stdout
+    shared = ["shared/go", "shared/node", "shared/python"]
+    folders = [*shared, "services/basket", "services/catalog", "services/legacy", "services/orders"]
     assert [line.removeprefix("== ") for line in out.splitlines() if line.startswith("==")] == folders * 2
 
 
@@ -77,6 +79,27 @@ def test_a_broken_go_service_fails_its_tests_and_its_lint(languages: Path, tmp_p
     routes = tmp_path / "services/catalog/routes.go"
     routes.write_text(routes.read_text().replace("settings.ServiceVersion", "settings.ServiceName"))
     assert "FAIL" in run(tool("go"), "test", "./...", cwd=routes.parent, check=False).stdout
+
+
+def test_a_broken_node_service_fails_its_tests_and_its_lint(languages: Path, tmp_path: Path) -> None:
+    app = copy_of(languages, tmp_path)
+    source = app / "services/basket/src/app.ts"
+    source.write_text(source.read_text().replace("settings.serviceVersion", "settings.port"))
+    tested = run("make", "test", "svc=basket", *programs(), cwd=app, check=False)
+    assert "it says what it is" in tested.stdout
+    linted = run("make", "lint", "svc=basket", *programs(), cwd=app, check=False)
+    assert "Type 'number' is not assignable to type 'string'" in linted.stderr
+    assert tested.returncode
+    assert linted.returncode
+
+
+def test_node_packages_are_pinned_as_npm_would_and_name_no_registry(languages: Path, tmp_path: Path) -> None:
+    app = copy_of(languages, tmp_path)
+    run("make", "shared/node/lock", *programs(), cwd=app)
+    assert run("git", "status", "--short", cwd=app).stdout == ""
+    for lock in ("shared/node/package-lock.json", "services/basket/package-lock.json"):
+        packages = json.loads((app / lock).read_text())["packages"].values()
+        assert {package.get("resolved") for package in packages} <= {None, "../../shared/node"}
 
 
 def test_a_broken_service_fails_its_tests_and_only_its(bench: Path) -> None:
