@@ -17,7 +17,9 @@ const WARNING_MILLISECONDS = 60_000;
  */
 export function startExporting(settings: PlatformSettings, log: Logger): () => Promise<void> {
   const quiet = () => {};
-  const warn = atMostOncePer(WARNING_MILLISECONDS, (text: string) => log.warn({ error: text }, "traces were not sent"));
+  const warn = atMostOncePer(WARNING_MILLISECONDS, (text: string) =>
+    log.warn({ error: messageOf(text) }, "traces were not sent"),
+  );
   diag.setLogger({ error: warn, warn: quiet, info: quiet, debug: quiet, verbose: quiet }, DiagLogLevel.ERROR);
   const resource = resourceFromAttributes({
     "service.name": settings.serviceName,
@@ -40,4 +42,13 @@ function atMostOncePer(milliseconds: number, act: (text: string) => void): (text
       act(text);
     }
   };
+}
+
+/** The message of an error that OpenTelemetry hands over as JSON. */
+function messageOf(text: string): string {
+  try {
+    return String(JSON.parse(text).message ?? text);
+  } catch {
+    return text;
+  }
 }

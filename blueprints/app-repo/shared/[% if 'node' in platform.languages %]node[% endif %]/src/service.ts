@@ -67,11 +67,12 @@ export async function createService(settings: PlatformSettings, parts: Parts = {
     clientErrorHandler: refuseConnection,
     frameworkErrors: (error, request, reply) => observe(request, reply, () => refuse(error, request, reply)),
   }).withTypeProvider<ZodTypeProvider>();
-  service.removeContentTypeParser("text/plain");
+  takeJsonAlone(service);
   service.setValidatorCompiler(validatorCompiler);
   service.setSerializerCompiler(serializerCompiler);
   service.setErrorHandler(refuse);
   service.addHook("onRequest", (request, reply, next) => observe(request, reply, next));
+  endConnectionsOnClose(service);
   refuseUnrouted(service);
 
   await describe(service, settings);
@@ -131,6 +132,30 @@ function logAccess(
 /** The pattern of the route that answers, as OpenAPI writes it, and nothing where there is none. */
 function routeOf(request: FastifyRequest): string {
   return (request.routeOptions.url ?? "").replace(/:(\w+)/g, "{$1}");
+}
+
+/** Takes JSON alone; clients that name the type of every body name it for a DELETE without one as well. */
+function takeJsonAlone(service: Service): void {
+  const parse = service.getDefaultJsonParser("error", "error");
+  service.removeAllContentTypeParsers();
+  service.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) =>
+    request.method === "DELETE" && body === "" ? done(null, undefined) : parse(request, body, done),
+  );
+}
+
+/** Has the last answers close their connections; those that Node.js finds idle it closes itself. */
+function endConnectionsOnClose(service: Service): void {
+  let closing = false;
+  service.addHook("preClose", (done) => {
+    closing = true;
+    done();
+  });
+  service.addHook("onSend", (_request, reply, _payload, done) => {
+    if (closing) {
+      reply.header("connection", "close");
+    }
+    done();
+  });
 }
 
 /** Answers 404, or 405 where the path has other methods, before anything is read of the body. */

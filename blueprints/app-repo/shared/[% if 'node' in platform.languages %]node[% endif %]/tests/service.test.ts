@@ -71,6 +71,14 @@ test("each place of a body has one fault, as a JSON pointer", async () => {
   );
 });
 
+test("a DELETE may name the type of a body that is not there", async () => {
+  const { service } = await testService();
+  service.delete("/things", () => "gone");
+  const headers = { "content-type": "application/json" };
+  assert.equal((await service.inject({ method: "DELETE", url: "/things", headers })).statusCode, 200);
+  assert.equal((await service.inject({ method: "DELETE", url: "/things", headers, payload: "{" })).statusCode, 400);
+});
+
 test("a character is a code point", () => {
   assert.equal(text(1, 2).safeParse(" 💡💡 ").data, "💡💡");
   assert.equal(text(1, 2).safeParse("💡💡💡").success, false);
