@@ -102,6 +102,27 @@ def test_a_pull_request_gets_a_namespace_and_its_services(cd: Path, tmp_path: Pa
             assert item["metadata"].get("namespace", item["metadata"]["name"]) == "acme-preview-12"
 
 
+def test_what_is_called_is_there_as_the_first_environment_has_it(cd: Path) -> None:
+    assert "left out: catalog is called, but not released to dev" in write(cd, 12, ["orders"], "--with-called").stdout
+    assert [file.stem for file in cd.glob("registry/previews/12/*.yaml")] == ["orders"]
+    release(cd, "dev", [build("catalog", 3), build("orders", 3)])
+    write(cd, 12, ["orders"], "--with-called")
+    digests = {file.stem: load(file)["image"]["digest"] for file in cd.glob("registry/previews/12/*.yaml")}
+    assert digests == {"orders": build("orders", 12)["digest"], "catalog": build("catalog", 3)["digest"]}
+    # Catalog calls nobody; who calls it is not needed.
+    write(cd, 12, ["catalog"], "--with-called")
+    assert [file.stem for file in cd.glob("registry/previews/12/*.yaml")] == ["catalog"]
+
+
+def test_what_is_called_by_what_is_called_is_looked_for_once(cd: Path) -> None:
+    path = cd / "config/addresses.json"
+    known = json.loads(path.read_text())
+    known["services"]["catalog"]["calls"] = ["ledger"]
+    known["services"]["ledger"] = {"port": 80, "routes": {}, "calls": ["orders"]}
+    path.write_text(json.dumps(known))
+    assert "left out: ledger is called" in write(cd, 12, ["orders"], "--with-called").stdout
+
+
 def test_a_service_runs_once_with_the_image_of_the_pull_request(cd: Path, tmp_path: Path) -> None:
     write(cd, 12, ["orders"])
     made = rendered(cd, applications(cd, 12, tmp_path / "expand")["orders.previews.12.cluster-1"])

@@ -219,6 +219,7 @@ def test_addresses_are_those_of_the_charts(platform: Platform) -> None:
         folder = platform.cd / "services" / service
         values = yaml.load((folder / "values.yaml").read_text(), LOADER)  # noqa: S506 (the safe one, in C)
         assert address["port"] == values["port"]
+        assert address["calls"] == [called["name"] for called in values["dependsOn"]]
         for environment in environments_of(platform.cd):
             override = folder / f"values-{environment['name']}.yaml"
             over = yaml.load(override.read_text(), LOADER) if override.is_file() else {}  # noqa: S506 (the safe one, in C)
