@@ -6,8 +6,8 @@ usage() {
   cat <<'HELP'
 Usage: verify-image.sh REFERENCE@sha256:DIGEST
 
-Verify with Cosign that an image and its software bill of materials were signed by the shared pipeline of this
-repository on its main branch: the identity in `signer` of config/platform.json, which the clusters' policy trusts.
+Verify with Cosign that an image, its software bill of materials, and its provenance were signed by the shared pipeline
+of this repository on its main branch: the identity in `signer` of config/platform.json, which the clusters' policy trusts.
 HELP
 }
 
@@ -31,5 +31,7 @@ signer=(
   --certificate-github-workflow-ref "$("$scripts/config" signer.ref)"
 )
 cosign verify "${signer[@]}" "$1" >/dev/null
-cosign verify-attestation "${signer[@]}" --type cyclonedx "$1" >/dev/null
+for type in cyclonedx slsaprovenance1; do
+  cosign verify-attestation "${signer[@]}" --type "$type" "$1" >/dev/null
+done
 echo "$1 is signed by $("$scripts/config" signer.identity)"

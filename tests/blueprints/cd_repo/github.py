@@ -92,6 +92,8 @@ with open(path, "w") as file:
 """
 PIP = 'assert "--require-hashes" in args and os.path.exists(args[-1]), args'
 # act's last line of a job: `[Validate/Charts] 🏁  Job succeeded`, with the matrix leg's number behind the name.
+# What the pipeline signs: the image, and of what types it attests something.
+SIGNED = ("sign", "cyclonedx", "slsaprovenance1")
 JOB = re.compile(r"^\[(?P<path>[^\]]+?)(?:-\d+)? *\] .*Job (?P<result>succeeded|failed)", re.MULTILINE)
 
 
@@ -123,7 +125,7 @@ class Images:
     def env(self) -> dict[str, str]:
         return {"FAKE_IMAGES": str(self.folder / "images.json"), "FAKE_COSIGN_STATE": str(self.folder / "signatures")}
 
-    def push(self, service: str, number: int = 1, *, what: tuple[str, ...] = ("sign", "attest"), **labels: str) -> None:
+    def push(self, service: str, number: int = 1, *, what: tuple[str, ...] = SIGNED, **labels: str) -> None:
         """Push a build as the pipeline does; `what` is signed of it, and `labels` are other than they should be."""
         self.folder.mkdir(parents=True, exist_ok=True)
         image = reference(service, number)

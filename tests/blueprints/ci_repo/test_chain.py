@@ -89,13 +89,15 @@ class GitHub:
         path.write_text(json.dumps(event))
         pins = re.findall(r"uses: ([\w-]+/[\w-]+)\S*@([0-9a-f]{40})", "".join(w.read_text() for w in self.workflows))
         replace = [f"--local-repository={a}@{commit}={ACTIONS / STAND_INS[a]}" for a, commit in sorted(set(pins))]
+        # GitHub says which workflow runs; act does not.
+        env = {**self.env, "GITHUB_WORKFLOW_REF": f"acme/ci-repo/.github/workflows/{workflow}@refs/heads/main", **env}
         result = run(
             *(tool("act"), name, "--workflows", f".github/workflows/{workflow}", "--eventpath", path),
             *("--platform=ubuntu-24.04=-self-hosted", "--use-new-action-cache", *replace),
             *(f"--secret={name}=value-of-{name}" for name in SECRETS),
             *(f"--var={name}=value-of-{name}" for name in VARIABLES),
             *("--action-cache-path", self.folder / "cache"),
-            *(f"--env={key}={value}" for key, value in {**self.env, **env}.items()),
+            *(f"--env={key}={value}" for key, value in env.items()),
             cwd=self.ci,
             env={"XDG_CACHE_HOME": str(self.folder / "cache"), **self.env},
             check=False,

@@ -1,6 +1,7 @@
 """The gates: what must not pass does not pass, and a gate that cannot work lets nothing pass."""
 
 import datetime
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +10,17 @@ import pytest
 from tests.blueprints.ci_repo.toolbox import COSIGN, SYFT, Toolbox
 from tests.tools import run
 
+# What GitHub sets in a job of ci-repo.
+GITHUB = {
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_REPOSITORY": "acme/ci-repo",
+    "GITHUB_REF": "refs/heads/main",
+    "GITHUB_SHA": "c" * 40,
+    "GITHUB_WORKFLOW_REF": "acme/ci-repo/.github/workflows/app-push.yml@refs/heads/main",
+    "GITHUB_EVENT_NAME": "repository_dispatch",
+    "GITHUB_RUN_ID": "7",
+    "GITHUB_RUN_ATTEMPT": "2",
+}
 REFERENCE = f"ghcr.io/acme/orders@sha256:{'a' * 64}"
 NO_TOOLS = "/usr/bin:/bin"
 TODAY = datetime.datetime.now(datetime.UTC).date()
@@ -155,19 +167,48 @@ def cosign(tools: Toolbox, tmp_path: Path) -> dict[str, str]:
 def test_what_was_signed_is_verified(scripts: Path, tools: Toolbox, tmp_path: Path, cosign: dict[str, str]) -> None:
     sbom = tmp_path / "orders.sbom.json"
     sbom.write_text("{}")
-    run(scripts / "sign-image.sh", REFERENCE, "--sbom", sbom, env=cosign)
+    provenance = tmp_path / "orders.provenance.json"
+    run(scripts / "write-provenance", f"--commit={'b' * 40}", f"--output={provenance}", env=GITHUB)
+    run(scripts / "sign-image.sh", REFERENCE, "--sbom", sbom, "--provenance", provenance, env=cosign)
     assert tools.calls == [
         ["cosign", "sign", "--yes", REFERENCE],
         ["cosign", "attest", "--yes", "--type", "cyclonedx", "--predicate", str(sbom), REFERENCE],
+        ["cosign", "attest", "--yes", "--type", "slsaprovenance1", "--predicate", str(provenance), REFERENCE],
     ]
     run(scripts / "verify-image.sh", REFERENCE, env=cosign)
-    verify = tools.calls[2]
+    verify = tools.calls[3]
     assert verify[verify.index("--certificate-identity") + 1] == (
         "https://github.com/acme/ci-repo/.github/workflows/shared-pipeline.yml@refs/heads/main"
     )
     assert verify[verify.index("--certificate-oidc-issuer") + 1] == "https://token.actions.githubusercontent.com"
     assert verify[verify.index("--certificate-github-workflow-repository") + 1] == "acme/ci-repo"
     assert verify[verify.index("--certificate-github-workflow-ref") + 1] == "refs/heads/main"
+
+
+def test_the_provenance_names_the_run_and_the_commit(scripts: Path, tmp_path: Path) -> None:
+    file = tmp_path / "provenance.json"
+    run(scripts / "write-provenance", f"--commit={'b' * 40}", f"--output={file}", env=GITHUB)
+    predicate = json.loads(file.read_text())
+    definition, details = predicate["buildDefinition"], predicate["runDetails"]
+    assert definition["externalParameters"]["workflow"] == {
+        "repository": "https://github.com/acme/ci-repo",
+        "ref": "refs/heads/main",
+        "path": ".github/workflows/app-push.yml",
+    }
+    assert definition["resolvedDependencies"] == [
+        {"uri": "git+https://github.com/acme/app-repo", "digest": {"gitCommit": "b" * 40}},
+        {"uri": "git+https://github.com/acme/ci-repo@refs/heads/main", "digest": {"gitCommit": "c" * 40}},
+    ]
+    assert details["builder"]["id"].endswith("/ci-repo/.github/workflows/shared-pipeline.yml@refs/heads/main")
+    assert details["metadata"]["invocationId"] == "https://github.com/acme/ci-repo/actions/runs/7/attempts/2"
+
+
+def test_only_a_workflow_says_how_an_image_came_to_be(scripts: Path, tmp_path: Path) -> None:
+    arguments = (f"--commit={'b' * 40}", f"--output={tmp_path / 'provenance.json'}")
+    result = run(scripts / "write-provenance", *arguments, env={**GITHUB, "GITHUB_RUN_ID": ""}, check=False)
+    assert result.returncode == 1
+    assert "GITHUB_RUN_ID is not set" in result.stderr
+    assert not (tmp_path / "provenance.json").exists()
 
 
 def test_an_image_without_signature_or_sbom_is_not_verified(scripts: Path, cosign: dict[str, str]) -> None:

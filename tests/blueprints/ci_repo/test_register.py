@@ -60,7 +60,7 @@ class Store:
         if signed:
             with (self.folder / "signatures").open("a") as file:
                 reference = f"ghcr.io/acme/{service}@{DIGESTS[service]}"
-                file.write(f"sign {reference}\nattest {reference}\n")
+                file.writelines(f"{what} {reference}\n" for what in ("sign", "cyclonedx", "slsaprovenance1"))
 
     def run(self, script: str, *args: str | Path, plan: Any = PLAN) -> tuple[Any, str, str]:
         """Run a script on a plan, and return what it wrote, its outputs, and its warnings."""

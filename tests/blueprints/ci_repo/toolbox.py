@@ -53,10 +53,13 @@ COSIGN = """
 state = os.environ["FAKE_COSIGN_STATE"]
 reference = args[-1]
 signed = open(state).read().split("\\n") if os.path.exists(state) else []
+# A signature, or an attestation of a type: --type TYPE, or --type=TYPE.
+types = [a.partition("=")[2] or args[i + 1] for i, a in enumerate(args) if a.split("=")[0] == "--type"]
+entry = (types[0] if types else "sign") + " " + reference
 if args[0] in ("sign", "attest"):
     with open(state, "a") as file:
-        file.write(args[0] + " " + reference + "\\n")
-elif {"verify": "sign ", "verify-attestation": "attest "}[args[0]] + reference not in signed:
+        file.write(entry + "\\n")
+elif entry not in signed:
     sys.exit("Error: no signatures found")
 """
 
