@@ -74,6 +74,7 @@ def _app(spec: Spec) -> Answers:
             "languages": sorted({service.language for service in spec.services}),
         },
         "environments": [{"name": e.name, "branch": e.branch} for e in resolve.environments(spec)],
+        "previews": spec.features.previews,
         "services": [
             {
                 "name": service.name,
@@ -94,6 +95,7 @@ def _ci(spec: Spec) -> Answers:
             "imageRegistry": resolve.image_registry(spec),
         },
         "environments": [{"name": e.name, "branch": e.branch, "deploy": e.deploy} for e in resolve.environments(spec)],
+        "previews": spec.features.previews,
         "scanning": spec.features.scanning.model_dump(by_alias=True),
         "services": [{"name": service.name, "language": service.language} for service in _services(spec)],
     }

@@ -14,6 +14,7 @@ first. The build context is the root of app-repo. The same commit gives the same
   --source DIR       a clone of app-repo
   --output DIR       where the OCI layout is written; it must not exist
   --cache REFERENCE  read and write the layer cache at this image reference (docker only; none where it is empty)
+  --pull-request N   build for the preview of this pull request (none where it is empty)
   --builder NAME     docker or buildah (default: docker where its daemon answers, otherwise buildah)
   --print-builder    print which of the two would be used, set the step's output `builder`, and stop
   --dry-run          print the commands instead of running them
@@ -78,6 +79,7 @@ service=''
 context=''
 output=''
 cache=''
+pull_request=''
 builder=''
 dry_run=false
 while [ $# -gt 0 ]; do
@@ -86,6 +88,7 @@ while [ $# -gt 0 ]; do
     --source) context="${2:?--source needs a value}"; shift 2 ;;
     --output) output="${2:?--output needs a value}"; shift 2 ;;
     --cache) cache="${2?--cache needs a value}"; shift 2 ;;
+    --pull-request) pull_request="${2?--pull-request needs a value}"; shift 2 ;;
     --builder) builder="${2:?--builder needs a value}"; shift 2 ;;
     --print-builder) print_builder; exit 0 ;;
     --dry-run) dry_run=true; shift ;;
@@ -99,7 +102,7 @@ done
 [ ! -e "$output" ] || fail "$output exists already"
 
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-version="$("$scripts/image-version.sh" --source "$context")"
+version="$("$scripts/image-version.sh" --source "$context" --pull-request "$pull_request")"
 revision="$(git -C "$context" rev-parse HEAD)"
 key="$("$scripts/source-key" --source "$context" --service "$service")"
 SOURCE_DATE_EPOCH="$(git -C "$context" show --no-patch --format=%ct HEAD)"

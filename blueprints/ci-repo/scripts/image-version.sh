@@ -4,11 +4,13 @@ set -euo pipefail
 
 usage() {
   cat <<'HELP'
-Usage: image-version.sh --source DIR [COMMIT]
+Usage: image-version.sh --source DIR [--pull-request NUMBER] [COMMIT]
 
 Print the version of images that are built from a commit of app-repo:
 <commit time in UTC as YYYYMMDD.HHMMSS>-<first 12 digits of the commit>. Versions sort by time and name their commit.
 Without COMMIT it is the version of the files as they lie in DIR: HEAD's, with -dirty when they differ from HEAD.
+What is built for the preview of a pull request ends with -pr<NUMBER>, so that it is never taken for a release of the
+same commit; no NUMBER is no pull request.
 HELP
 }
 
@@ -18,21 +20,24 @@ fail() {
 }
 
 source=''
+pull_request=''
 commit=''
 while [ $# -gt 0 ]; do
   case "$1" in
     --source) source="${2:?--source needs a value}"; shift 2 ;;
+    --pull-request) pull_request="${2?--pull-request needs a value}"; shift 2 ;;
     --help) usage; exit 0 ;;
     -*) fail "unknown option $1 (see --help)" ;;
     *) commit="$1"; shift ;;
   esac
 done
 [ -n "$source" ] || fail "--source is missing (see --help)"
+[[ "$pull_request" =~ ^([1-9][0-9]{0,5})?$ ]] || fail "not the number of a pull request: $pull_request"
 
-suffix=''
+suffix="${pull_request:+-pr$pull_request}"
 if [ -z "$commit" ]; then
   commit=HEAD
-  [ -z "$(git -C "$source" status --porcelain)" ] || suffix=-dirty
+  [ -z "$(git -C "$source" status --porcelain)" ] || suffix+=-dirty
 fi
 hash="$(git -C "$source" rev-parse --verify --end-of-options "${commit}^{commit}")"
 time="$(TZ=UTC git -C "$source" show --no-patch --format=%cd --date=format-local:%Y%m%d.%H%M%S "$hash")"

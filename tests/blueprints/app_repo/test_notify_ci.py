@@ -47,6 +47,47 @@ def test_ci_is_told_what_was_pushed(example: Platform, github: GitHub) -> None:
     }
 
 
+PULL_REQUEST = {"PULL_REQUEST": "12", "ACTION": "synchronize", "HEAD_REF": "feature/login", "HEAD_SHA": SHA}
+
+
+def test_ci_is_told_what_became_of_a_pull_request(example: Platform, github: GitHub) -> None:
+    result = notify(
+        example.app, "--preview", GITHUB_API_URL=github.url, GITHUB_REF="refs/pull/12/merge", **PULL_REQUEST
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "Told acme/ci-repo: pull request 12 of acme/app-repo: synchronize\n"
+    ((_, _, body),) = github.requests
+    assert body == {
+        "event_type": "app-preview",
+        "client_payload": {
+            "repository": "acme/app-repo",
+            "number": "12",
+            "ref": "refs/heads/feature/login",
+            "sha": SHA,
+            "action": "synchronize",
+            "actor": "octo-cat",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PULL_REQUEST", "0"),
+        ("PULL_REQUEST", "12; touch hacked"),
+        ("ACTION", "closed\nlabeled"),
+        ("HEAD_REF", "$(touch hacked)"),
+        ("HEAD_SHA", "HEAD"),
+    ],
+)
+def test_what_is_no_pull_request_is_not_sent(example: Platform, github: GitHub, variable: str, value: str) -> None:
+    result = notify(example.app, "--preview", GITHUB_API_URL=github.url, **{**PULL_REQUEST, variable: value})
+    assert result.returncode == 1
+    assert f"{variable} is not what it should be" in result.stderr
+    assert github.requests == []
+    assert not (example.app / "hacked").exists()
+
+
 @pytest.mark.parametrize(
     ("status", "says"),
     [

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.blueprints.app_repo.github import GitHub
-from tests.platform import Platform, answers_of, copy_of
+from tests.platform import Platform, answers_of, copy_of, render_spec, with_features
 from tests.tools import run, tool
 
 # Stand-ins for actions: one that gives a token which says what was asked for, and one that does nothing.
@@ -29,6 +29,11 @@ runs:
         OWNER: ${{ inputs.owner }}
         REPOSITORIES: ${{ inputs.repositories }}
         CONTENTS: ${{ inputs.permission-contents }}
+"""
+# act itself brings what a workflow checks out, where that names no branch.
+CHECKOUT = """
+name: Check out
+runs: {using: composite, steps: [{run: 'cp -R "$APP/.github" .', shell: bash}]}
 """
 DO_NOTHING = """
 name: Do nothing
@@ -94,9 +99,25 @@ def test_the_token_is_for_the_ci_repository_alone(platform: Platform) -> None:
 @pytest.fixture
 def act(rendered: Callable[[str], Platform], tmp_path: Path) -> Act:
     """Run a workflow of the example on this machine, with stand-ins for actions and for make."""
-    app = copy_of(rendered("example").app, tmp_path)
+    return runner(copy_of(rendered("example").app, tmp_path), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def example_with_previews(_git: None, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    folder = tmp_path_factory.mktemp("previews")
+    return render_spec(with_features("example", "previews: true", folder), folder / "out")
+
+
+@pytest.fixture
+def act_with_previews(example_with_previews: Platform, tmp_path: Path) -> Act:
+    """Do so with the example that has previews."""
+    return runner(copy_of(example_with_previews.app, tmp_path), tmp_path)
+
+
+def runner(app: Path, tmp_path: Path) -> Act:
+    """Return what runs a workflow of this app-repo."""
     pins = dict(re.findall(r"uses: actions/([\w-]+)@(\w+)", "".join(path.read_text() for path in workflows(app))))
-    actions = {"checkout": DO_NOTHING, "create-github-app-token": APP_ACTION, "setup-python": DO_NOTHING}
+    actions = {"checkout": CHECKOUT, "create-github-app-token": APP_ACTION, "setup-python": DO_NOTHING}
     for name, text in actions.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "action.yml").write_text(text)
@@ -114,6 +135,7 @@ def act(rendered: Callable[[str], Platform], tmp_path: Path) -> Act:
         return run(
             *(tool("act"), event, f"--workflows=.github/workflows/{workflow}", f"--eventpath={event_file}"),
             *("--platform=ubuntu-24.04=-self-hosted", f"--action-cache-path={tmp_path / 'cache'}"),
+            f"--env=APP={app}",
             *(*stand_ins, *options, *(f"--env={name}={value}" for name, value in environment.items())),
             cwd=app,
             env={"PATH": f"{make.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)},
@@ -155,6 +177,57 @@ def test_notify_without_the_app_says_what_to_set(act: Act, github: GitHub) -> No
     assert result.returncode != 0
     assert "Set the variable DISPATCHER_APP_CLIENT_ID to the client id of the GitHub App" in result.stdout
     assert github.requests == []
+
+
+def pull_request(action: str, *labels: str, label: str = "", head: str = "acme/app-repo") -> dict[str, object]:
+    """Return what GitHub says of a pull request: what happened, its labels, and the label that came or went."""
+    pull = {
+        "head": {"ref": "feature/login", "sha": "1" * 40, "repo": {"full_name": head}},
+        "base": {"ref": "develop"},
+        "labels": [{"name": name} for name in labels],
+    }
+    event: dict[str, object] = {"action": action, "number": 12, "pull_request": pull}
+    return {**event, "repository": {"full_name": "acme/app-repo"}, **({"label": {"name": label}} if label else {})}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (pull_request("labeled", "preview", label="preview"), True),
+        (pull_request("unlabeled", label="preview"), True),
+        (pull_request("synchronize", "bug", "preview"), True),
+        (pull_request("closed", "preview"), True),
+        (pull_request("labeled", "preview", "bug", label="bug"), False),
+        (pull_request("synchronize", "bug"), False),
+        (pull_request("closed"), False),
+        (pull_request("labeled", "preview", label="preview", head="mallory/app-repo"), False),
+    ],
+    ids=lambda value: value["action"] if isinstance(value, dict) else None,
+)
+def test_what_becomes_of_a_preview_is_told(
+    act_with_previews: Act, github: GitHub, event: dict[str, object], told: bool
+) -> None:
+    result = act_with_previews(
+        *("pull_request", "preview.yml", "--actor", "octo-cat", "--var", "DISPATCHER_APP_CLIENT_ID=Iv1.0123456789"),
+        *("--secret", "DISPATCHER_APP_PRIVATE_KEY=-----BEGIN PRIVATE KEY-----"),
+        payload=event,
+        GITHUB_API_URL=github.url,
+        GITHUB_REPOSITORY="acme/app-repo",
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    bodies = [body for _, _, body in github.requests]
+    assert [body["event_type"] for body in bodies] == ["app-preview"] * told
+    assert [body["client_payload"]["action"] for body in bodies] == [event["action"]] * told
+
+
+def test_a_preview_holds_up_no_pull_request(rendered: Callable[[str], Platform]) -> None:
+    folder = rendered("five-environments").app / ".github/workflows"
+    assert "preview" not in (folder / "checks.yml").read_text()
+    preview = yaml.safe_load((folder / "preview.yml").read_text())
+    assert (list(preview[True]), list(preview["jobs"])) == (["pull_request"], ["notify"])
+    # A run that has nothing to tell must not take the place of one that waits.
+    assert "concurrency" not in preview
 
 
 def checks(act: Act, tmp_path: Path, fails_on: str = "nothing") -> tuple[CompletedProcess[str], list[str]]:

@@ -72,11 +72,11 @@ def rendered(cd: Path, application: Object) -> dict[str, Object]:
     return by_kind(objects(run(*command, f"--values={over}").stdout))
 
 
-def test_there_are_none_by_default(platform: Platform) -> None:
-    assert not (platform.cd / "argocd/previews").exists()
-    assert not (platform.cd / "previews").exists()
-    assert "previews" not in json.loads((platform.cd / "config/platform.json").read_text())
-    result = script(platform.cd, "preview", "remove", "--pull-request=1", check=False)
+def test_there_are_none_by_default(example: Platform) -> None:
+    assert not (example.cd / "argocd/previews").exists()
+    assert not (example.cd / "previews").exists()
+    assert "previews" not in json.loads((example.cd / "config/platform.json").read_text())
+    result = script(example.cd, "preview", "remove", "--pull-request=1", check=False)
     assert result.returncode == 1
     assert "set features.previews in services.yaml" in result.stderr
 

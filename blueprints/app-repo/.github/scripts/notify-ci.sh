@@ -5,9 +5,10 @@ export LC_ALL=C # a-z means a to z
 
 usage() {
   cat <<'TEXT'
-Usage: notify-ci.sh [--check-app]
+Usage: notify-ci.sh [--preview | --check-app]
 
-Sends the event app-push to the repository that builds the images, by repository_dispatch.
+Sends the event app-push to the repository that builds the images, by repository_dispatch; with --preview the event
+app-preview, which says what became of a pull request.
 With --check-app it sends nothing and only says whether the GitHub App that may do so is configured.
 
 Environment:
@@ -16,8 +17,10 @@ Environment:
   BEFORE                      commit that the branch pointed to before the push; all zeros for a new branch
   GITHUB_REPOSITORY           owner/name of the repository that was pushed to   } set by GitHub
   GITHUB_REF, GITHUB_SHA      branch (refs/heads/…) and commit that were pushed } in every run
-  GITHUB_ACTOR                who pushed                                        }
+  GITHUB_ACTOR                who did it                                        }
   GITHUB_API_URL              address of GitHub's API                           }
+  PULL_REQUEST, ACTION        for --preview: its number, and what happened, as GitHub calls it
+  HEAD_REF, HEAD_SHA          for --preview: its branch and that branch's commit
   DISPATCHER_APP_CLIENT_ID    for --check-app: the App's client id
   DISPATCHER_APP_PRIVATE_KEY  for --check-app: the App's private key
 TEXT
@@ -42,10 +45,8 @@ check_app() {
   [ -n "${DISPATCHER_APP_PRIVATE_KEY-}" ] || fail "Set the secret DISPATCHER_APP_PRIVATE_KEY to the private key of the GitHub App that may notify CI, $where"
 }
 
-send() {
-  local ci repository ref sha before actor payload status
-  [ -n "${GH_TOKEN-}" ] || fail "GH_TOKEN is not set"
-  ci=$(checked CI_REPOSITORY '[A-Za-z0-9-]+/[A-Za-z0-9._-]+')
+send_push() {
+  local repository ref sha before actor payload
   repository=$(checked GITHUB_REPOSITORY '[A-Za-z0-9-]+/[A-Za-z0-9._-]+')
   ref=$(checked GITHUB_REF 'refs/heads/[A-Za-z0-9._/-]+')
   sha=$(checked GITHUB_SHA '[0-9a-f]{40}|[0-9a-f]{64}')
@@ -53,7 +54,27 @@ send() {
   actor=$(checked GITHUB_ACTOR '[A-Za-z0-9_-]+(\[bot\])?')
   payload=$(jq --null-input --arg repository "$repository" --arg ref "$ref" --arg sha "$sha" --arg before "$before" --arg actor "$actor" \
     '{event_type: "app-push", client_payload: {$repository, $ref, $sha, $before, $actor}}')
+  send "$payload" "$repository $ref is at $sha"
+}
 
+send_preview() {
+  local repository number ref sha action actor payload
+  repository=$(checked GITHUB_REPOSITORY '[A-Za-z0-9-]+/[A-Za-z0-9._-]+')
+  number=$(checked PULL_REQUEST '[1-9][0-9]*')
+  ref=$(checked HEAD_REF '[A-Za-z0-9._/-]+')
+  sha=$(checked HEAD_SHA '[0-9a-f]{40}|[0-9a-f]{64}')
+  action=$(checked ACTION '[a-z_]+')
+  actor=$(checked GITHUB_ACTOR '[A-Za-z0-9_-]+(\[bot\])?')
+  payload=$(jq --null-input --arg repository "$repository" --arg number "$number" --arg ref "refs/heads/$ref" --arg sha "$sha" --arg action "$action" --arg actor "$actor" \
+    '{event_type: "app-preview", client_payload: {$repository, $number, $ref, $sha, $action, $actor}}')
+  send "$payload" "pull request $number of $repository: $action"
+}
+
+# Sends an event: its body, and what it says in a sentence.
+send() {
+  local ci payload=$1 said=$2 status
+  [ -n "${GH_TOKEN-}" ] || fail "GH_TOKEN is not set"
+  ci=$(checked CI_REPOSITORY '[A-Za-z0-9-]+/[A-Za-z0-9._-]+')
   answer=$(mktemp)
   trap 'rm -f "$answer"' EXIT
   # The token goes in by standard input, since arguments can be read by every process on the machine.
@@ -65,7 +86,7 @@ send() {
     --output "$answer" --write-out '%{http_code}') || fail "$ci could not be told: no answer from GitHub's API"
 
   case $status in
-    204) echo "Told $ci: $repository $ref is at $sha" ;;
+    204) echo "Told $ci: $said" ;;
     401 | 403) fail "$ci could not be told: the token may not write contents there (HTTP $status): $(message)" ;;
     404) fail "$ci could not be told: it does not exist, or the GitHub App is not installed on it (HTTP 404): $(message)" ;;
     *) fail "$ci could not be told (HTTP $status): $(message)" ;;
@@ -79,7 +100,8 @@ message() {
 
 main() {
   case ${1-} in
-    '') send ;;
+    '') send_push ;;
+    --preview) send_preview ;;
     --check-app) check_app ;;
     --help) usage ;;
     *) usage >&2 && exit 2 ;;
