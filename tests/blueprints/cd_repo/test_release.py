@@ -128,6 +128,10 @@ def test_an_unknown_environment_is_refused(cd: Path) -> None:
         (["orders"], "build 1 names no service"),
         ([{"service": "../x"}], "build 1 names no service"),
         ([build("orders"), build("orders", 2)], "orders is there twice"),
+        (
+            [build("catalog"), {**build("orders"), "version": "20261123.090000-0123456789ab-pr12"}],
+            "built for the preview of a pull request: orders",
+        ),
         ([{**build("orders"), "digest": "latest"}], "orders: digest is 'latest'"),
         ([{**build("orders"), "version": '1"\n  x: "'}], "orders: version is"),
         ([{**build("orders"), "committed_at": "2026-02-30T00:00:00Z"}], "orders: committed_at is"),
