@@ -58,7 +58,7 @@ Config = dict[Annotated[str, Field(pattern=names.VARIABLE, max_length=100)], Set
 Argument = Annotated[str, Field(pattern=names.TEXT, max_length=1000)]
 Rollout = Literal["rolling", "canary", "blueGreen"]
 Deploy = Literal["automatic", "pull-request", "approval"]
-Language = Literal["python", "go", "node", "other"]
+Language = Literal["python", "go", "node", "java", "other"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.tools import run, tool
+from tests.tools import run, system_tool, tool
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,24 @@ def _node(app: Path) -> tuple[str, ...]:
     return run(tool("node"), "-p", "process.execPath", cwd=app).stdout.strip(), "src/main.ts"
 
 
+def _java(app: Path) -> tuple[str, ...]:
+    # Built by `make setup`. The flags make the start short, and change nothing else.
+    del app
+    java = system_tool("java", package="default-jdk-headless")
+    return java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-jar", "target/service.jar"
+
+
 LANGUAGES = {
     "python": Language("orders", _python),
     "go": Language("catalog", _go),
     "node": Language("basket", _node),
+    "java": Language("billing", _java),
 }
 
 
 def programs() -> tuple[str, ...]:
     """The variables that have `make` in app-repo use the programs of this project's tools."""
-    return f"PYTHON={sys.executable}", *(f"{name.upper()}={tool(name)}" for name in ("go", "node", "npm"))
+    tools = {name: tool(name) for name in ("go", "node", "npm")}
+    tools["mvn"] = system_tool("mvn", package="maven")
+    tools["java"] = system_tool("java", package="default-jdk-headless")
+    return f"PYTHON={sys.executable}", *(f"{name.upper()}={path}" for name, path in tools.items())

@@ -58,8 +58,8 @@ def test_their_style_and_types_are_clean(workshop: Path) -> None:
 
 def test_a_service_of_each_language_is_tested_and_clean(languages: Path) -> None:
     out = run("make", "lint", "test", *programs(), cwd=languages).stdout
-    shared = ["shared/go", "shared/node", "shared/python"]
-    folders = [*shared, "services/basket", "services/catalog", "services/legacy", "services/orders"]
+    shared = ["shared/go", "shared/java", "shared/node", "shared/python"]
+    folders = [*shared, "services/basket", "services/billing", "services/catalog", "services/legacy", "services/orders"]
     assert [line.removeprefix("== ") for line in out.splitlines() if line.startswith("==")] == folders * 2
 
 
