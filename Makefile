@@ -7,12 +7,13 @@ ARGS ?=
 
 VENV := .venv/bin
 TOOLS := .tools/bin
+PYTEST := $(VENV)/python -m pytest --numprocesses auto --dist worksteal
 PIP_INSTALL := $(VENV)/python -m pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo venv tools tools-lock blueprints-lock lint format test test-fast bench bench-registry schema clean distclean
+.PHONY: help demo venv tools tools-lock blueprints-lock lint format test test-exhaustive test-all test-fast bench bench-registry schema clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -44,11 +45,17 @@ format: .venv/.installed-dev ## Format and repair what ruff can
 	@$(VENV)/ruff check --fix .
 	@$(VENV)/ruff format .
 
-test: .venv/.installed-dev .tools/.installed ## Run all tests
-	@$(VENV)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+test: .venv/.installed-dev .tools/.installed ## Run the tests, each kind at least once: under ten minutes on two cores
+	@$(PYTEST) -m "not exhaustive" $(ARGS)
+
+test-exhaustive: .venv/.installed-dev .tools/.installed ## Run the long ones that `make test` leaves out
+	@$(PYTEST) -m exhaustive $(ARGS)
+
+test-all: ## Run all tests, as CI does
+	@status=0; for target in test test-exhaustive; do $(MAKE) --no-print-directory $$target || status=1; done; exit $$status
 
 test-fast: .venv/.installed-dev .tools/.installed ## Run the tests that take less than five seconds
-	@$(VENV)/python -m pytest --numprocesses auto --dist worksteal -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow and not exhaustive" $(ARGS)
 
 bench: .venv/.installed-dev ## Measure against stock Copier and bare Jinja2
 	@$(VENV)/python -m tests.bench $(ARGS)

@@ -213,7 +213,7 @@ def many_services(number: int) -> dict[str, Any]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_hundred_services_are_valid_and_safe_in_every_environment(tmp_path: Path) -> None:
     (tmp_path / "released").mkdir()
     repository = release_everything(apply(many_services(100), tmp_path), tmp_path / "released")

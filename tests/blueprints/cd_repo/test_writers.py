@@ -86,7 +86,7 @@ def working_day(count: int) -> list[float]:
     return sorted(times[:count])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_working_day_of_a_large_organization(remote: Path, capsys: pytest.CaptureFixture[str]) -> None:
     times = working_day(250)
     close = [later - earlier < 60 for earlier, later in pairwise(times)]
