@@ -36,8 +36,16 @@ class Addon:
     hub: bool = False
 
 
-# In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, how versions are rolled
-# out, and last Argo CD, whose objects need some of these.
+def _uses_postgres(spec: Spec) -> bool:
+    return any(service.uses.postgres for service in spec.services)
+
+
+def _runs_databases(spec: Spec) -> bool:
+    return spec.features.postgres_operator and _uses_postgres(spec)
+
+
+# In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, what runs databases, how
+# versions are rolled out, and last Argo CD, whose objects need some of these.
 ADDONS = (
     Addon("prometheus-operator-crds", "monitoring", -5, "restricted", lambda spec: spec.features.observability.metrics),
     Addon(
@@ -49,6 +57,7 @@ ADDONS = (
     ),
     Addon("external-secrets", "external-secrets", -4, "restricted", lambda spec: spec.features.external_secrets),
     Addon("envoy-gateway", "envoy-gateway-system", -3, "restricted", lambda spec: spec.features.gateway),
+    Addon("cloudnative-pg", "cnpg-system", -2, "restricted", _runs_databases),
     Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),
     Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),
 )

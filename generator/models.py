@@ -177,6 +177,9 @@ class Features(Model):
     """Install External Secrets in each cluster; switch it off where clusters have it already."""
     rollouts: bool = True
     """Install Argo Rollouts in each cluster; switch it off where clusters have it already."""
+    postgres_operator: bool = True
+    """Install CloudNativePG in each cluster where a service uses postgres; switch it off where clusters have it already
+    in the namespace `cnpg-system`."""
     notifications: Notifications = Notifications()
     """Who is told of deployments, failed syncs, and services that are unwell."""
     previews: bool = False

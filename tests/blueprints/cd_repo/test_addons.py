@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from generator.addons import ADDONS
+from generator.addons import ADDONS, wanted
+from generator.spec import load_spec
 from tests import platform as platforms
 from tests.blueprints.cd_repo.addons import HUB, addons_of, applications_of, load, own_objects
 from tests.blueprints.cd_repo.support import by_kind
@@ -56,14 +57,16 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
         ("rollouts: false", "argo-rollouts"),
         ("observability: {metrics: false}", "prometheus-operator-crds"),
         ("scaling: {verticalPodAutoscaler: false}", "vertical-pod-autoscaler"),
+        ("postgresOperator: false", "cloudnative-pg"),
     ],
 )
 def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path: Path) -> None:
-    spec = platforms.with_features("minimal", features, tmp_path)
+    before = {addon.name for addon in wanted(load_spec(platforms.spec_of("example")))}
+    spec = platforms.with_features("example", features, tmp_path)
     made = platforms.render_spec(spec, tmp_path / "out")
     assert gone not in addons_of(made.cd)
     assert not (made.cd / "platform" / gone).exists()
-    kept = {addon.name for addon in ADDONS} - {gone}
+    kept = before - {gone}
     assert set(applications_of(made.cd)) == kept
     assert {path.name for path in (made.cd / "platform").iterdir()} - {"addons"} == kept
     for addon in kept:
@@ -74,12 +77,20 @@ def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path
 MONITORED = {"external-secrets", "argo-rollouts", "argocd"}
 
 
+def test_the_operator_of_databases_is_there_where_a_service_has_one(example: Platform, minimal: Platform) -> None:
+    assert applications_of(example.cd)["cloudnative-pg"]["spec"]["destination"]["namespace"] == "cnpg-system"
+    values = load(example.cd / "environments/prod/values.yaml")["global"]
+    assert values["postgres"]["operatorNamespace"] == "cnpg-system"
+    assert "cloudnative-pg" not in applications_of(minimal.cd)
+    assert not (minimal.cd / "platform/cloudnative-pg").exists()
+
+
 def test_waves_order_the_applications_of_a_cluster(platform: Platform) -> None:
     waves = {
         addon: int(application["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
         for addon, application in applications_of(platform.cd).items()
     }
-    assert waves == {addon.name: addon.wave for addon in ADDONS}
+    assert waves == {addon.name: addon.wave for addon in wanted(load_spec(platforms.spec_of(platform.name)))}
     # Without a health of their own, Applications would count as healthy at once, and waves would order nothing.
     config = load(platform.cd / "platform/argocd/values.yaml")["argo-cd"]["configs"]["cm"]
     assert "obj.status.health.status" in config["resource.customizations.health.argoproj.io_Application"]
