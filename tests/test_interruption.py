@@ -38,11 +38,14 @@ def _killed(bench: Workbench, at: int) -> int:
 
 
 @pytest.mark.slow
-def test_killed_at_any_git_command_each_repository_is_whole_and_the_next_run_completes(bench: Workbench) -> None:
+@pytest.mark.parametrize("step", [19, pytest.param(5, marks=pytest.mark.exhaustive)])
+def test_killed_at_any_git_command_each_repository_is_whole_and_the_next_run_completes(
+    bench: Workbench, step: int
+) -> None:
     bench.change_spec("services:\n", "services:\n  - {name: billing, language: python}\n")
     before = bench.heads()
     ended = False
-    for at in range(1, 400, 7):
+    for at in range(1, 400, step):
         code = _killed(bench, at)
         for repository, commit in zip(bench.repositories, before, strict=True):
             run_git(repository, "fsck", "--no-dangling")

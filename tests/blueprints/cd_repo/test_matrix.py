@@ -156,7 +156,9 @@ def features(on: set[tuple[str, ...]]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("others", [True, False], ids=["off", "alone on"])
+@pytest.mark.parametrize(
+    "others", [pytest.param(True, id="off"), pytest.param(False, id="alone on", marks=pytest.mark.exhaustive)]
+)
 @pytest.mark.parametrize("switch", list(switches()), ids=".".join)
 def test_a_switch_off_and_alone_on(switch: tuple[str, ...], others: bool, tmp_path: Path) -> None:
     on = set(switches()) - {switch} if others else {switch}

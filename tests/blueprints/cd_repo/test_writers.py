@@ -50,16 +50,19 @@ def expect_whole(remote: Path, expected: dict[str, str], before: str, commits: i
 
 
 @pytest.mark.slow
-def test_twenty_writers_lose_none_of_two_hundred_updates(remote: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("count", [7, pytest.param(20, marks=pytest.mark.exhaustive)])
+def test_writers_at_once_lose_none_of_their_updates(
+    count: int, remote: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     # Each writes twice, five services at a time: four of its own, and one that all of them want.
-    own = [[[f"own-{writer}-{half}-{number}" for number in range(4)] for half in range(2)] for writer in range(20)]
+    own = [[[f"own-{writer}-{half}-{number}" for number in range(4)] for half in range(2)] for writer in range(count)]
     names = [name for halves in own for four in halves for name in four]
     with_services(remote, [*names, "wanted"])
     before = head(remote)
-    clones = [clone(remote, f"writer-{writer}", "--depth=1") for writer in range(20)]
+    clones = [clone(remote, f"writer-{writer}", "--depth=1") for writer in range(count)]
     writes = [
         [
-            Write([*(build(name) for name in four), build("wanted", 20 * half + writer + 1)])
+            Write([*(build(name) for name in four), build("wanted", count * half + writer + 1)])
             for half, four in enumerate(halves)
         ]
         for writer, halves in enumerate(own)
@@ -69,9 +72,9 @@ def test_twenty_writers_lose_none_of_two_hundred_updates(remote: Path, capsys: p
     assert [one.error for one in written if one.code != 0] == []
     assert {one.outcome for one in written} == {"pushed"}
     # Whoever came last, the newest build of the service that all want stands.
-    expected = {name: build(name)["version"] for name in names} | {"wanted": build("wanted", 40)["version"]}
-    expect_whole(remote, expected, before, commits=40)
-    report(capsys, "20 writers at once", written)
+    expected = {name: build(name)["version"] for name in names} | {"wanted": build("wanted", 2 * count)["version"]}
+    expect_whole(remote, expected, before, commits=2 * count)
+    report(capsys, f"{count} writers at once", written)
 
 
 def working_day(count: int) -> list[float]:
