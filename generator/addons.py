@@ -44,6 +44,10 @@ def _runs_databases(spec: Spec) -> bool:
     return spec.features.postgres_operator and _uses_postgres(spec)
 
 
+def _backs_databases_up(spec: Spec) -> bool:
+    return _runs_databases(spec) and spec.features.backup.destination is not None
+
+
 # In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, what runs databases, how
 # versions are rolled out, and last Argo CD, whose objects need some of these.
 ADDONS = (
@@ -58,6 +62,7 @@ ADDONS = (
     Addon("external-secrets", "external-secrets", -4, "restricted", lambda spec: spec.features.external_secrets),
     Addon("envoy-gateway", "envoy-gateway-system", -3, "restricted", lambda spec: spec.features.gateway),
     Addon("cloudnative-pg", "cnpg-system", -2, "restricted", _runs_databases),
+    Addon("plugin-barman-cloud", "cnpg-system", -1, "restricted", _backs_databases_up),
     Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),
     Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),
 )

@@ -57,16 +57,16 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
         ("rollouts: false", "argo-rollouts"),
         ("observability: {metrics: false}", "prometheus-operator-crds"),
         ("scaling: {verticalPodAutoscaler: false}", "vertical-pod-autoscaler"),
-        ("postgresOperator: false", "cloudnative-pg"),
+        ("postgresOperator: false", "cloudnative-pg plugin-barman-cloud"),
+        ("backup: {destination: null}", "plugin-barman-cloud"),
     ],
 )
 def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path: Path) -> None:
     before = {addon.name for addon in wanted(load_spec(platforms.spec_of("example")))}
     spec = platforms.with_features("example", features, tmp_path)
     made = platforms.render_spec(spec, tmp_path / "out")
-    assert gone not in addons_of(made.cd)
-    assert not (made.cd / "platform" / gone).exists()
-    kept = before - {gone}
+    kept = before - set(gone.split())
+    assert len(kept) < len(before)
     assert set(applications_of(made.cd)) == kept
     assert {path.name for path in (made.cd / "platform").iterdir()} - {"addons"} == kept
     for addon in kept:
@@ -81,8 +81,19 @@ def test_the_operator_of_databases_is_there_where_a_service_has_one(example: Pla
     assert applications_of(example.cd)["cloudnative-pg"]["spec"]["destination"]["namespace"] == "cnpg-system"
     values = load(example.cd / "environments/prod/values.yaml")["global"]
     assert values["postgres"]["operatorNamespace"] == "cnpg-system"
-    assert "cloudnative-pg" not in applications_of(minimal.cd)
+    assert not {"cloudnative-pg", "plugin-barman-cloud"} & set(applications_of(minimal.cd))
     assert not (minimal.cd / "platform/cloudnative-pg").exists()
+
+
+@pytest.mark.parametrize("features", ["backup: {destination: null}", "postgresOperator: false"])
+def test_the_plugin_for_backups_is_there_with_the_operator_and_a_destination(
+    features: str, example: Platform, tmp_path: Path
+) -> None:
+    plugin, operator = (applications_of(example.cd)[name] for name in ("plugin-barman-cloud", "cloudnative-pg"))
+    # The operator finds plugins in its own namespace only.
+    assert plugin["spec"]["destination"] == operator["spec"]["destination"]
+    spec = platforms.with_features("example", features, tmp_path)
+    assert "plugin-barman-cloud" not in {addon.name for addon in wanted(load_spec(spec))}
 
 
 def test_waves_order_the_applications_of_a_cluster(platform: Platform) -> None:
