@@ -22,6 +22,8 @@ demo: .venv/.installed ## Make the three repositories of services.example.yaml i
 	@$(VENV)/triptych apply --file services.example.yaml --output "$(DEMO)"
 	@printf '%s\n' "" \
 	  "The repositories are in $(DEMO); begin with the README.md of each." \
+	  "Run one of its services now, without Docker:" \
+	  "    make -C $(DEMO)/app-repo run svc=tips        (then, elsewhere: curl http://127.0.0.1:8080/items)" \
 	  "Next: change services.example.yaml (say, add a service), look with" \
 	  "    $(VENV)/triptych plan --diff --file services.example.yaml --output $(DEMO)" \
 	  "and run \`make demo\` again: what you edited by hand in $(DEMO) is kept. All commands: $(VENV)/triptych --help"
