@@ -48,8 +48,9 @@ def _backs_databases_up(spec: Spec) -> bool:
     return _runs_databases(spec) and spec.features.backup.destination is not None
 
 
-# In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, what runs databases, how
-# versions are rolled out, and last Argo CD, whose objects need some of these.
+# In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, who certifies its hosts,
+# what runs databases, how versions are rolled out, and last Argo CD, whose objects need some of these. cert-manager
+# ends at its start where the kinds of Gateway API are missing, so it comes after what brings them.
 ADDONS = (
     Addon("prometheus-operator-crds", "monitoring", -5, "restricted", lambda spec: spec.features.observability.metrics),
     Addon(
@@ -60,7 +61,8 @@ ADDONS = (
         lambda spec: spec.features.scaling.vertical_pod_autoscaler,
     ),
     Addon("external-secrets", "external-secrets", -4, "restricted", lambda spec: spec.features.external_secrets),
-    Addon("envoy-gateway", "envoy-gateway-system", -3, "restricted", lambda spec: spec.features.gateway),
+    Addon("envoy-gateway", "envoy-gateway-system", -4, "restricted", lambda spec: spec.features.gateway),
+    Addon("cert-manager", "cert-manager", -3, "restricted", lambda spec: spec.features.cert_manager.enabled),
     Addon("cloudnative-pg", "cnpg-system", -2, "restricted", _runs_databases),
     Addon("plugin-barman-cloud", "cnpg-system", -1, "restricted", _backs_databases_up),
     Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),

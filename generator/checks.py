@@ -70,6 +70,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _stores(draft)
     yield from _jobs(draft)
     yield from _routes(draft)
+    yield from _certificates(draft)
 
 
 def _unique(
@@ -411,6 +412,24 @@ def _routes(draft: Draft) -> Iterator[Fault]:
             if message not in told and not (told and place == ("services", index, "route")):
                 yield Fault(place, message)
             told.add(message)
+
+
+def _certificates(draft: Draft) -> Iterator[Fault]:
+    """Yield the clusters with more hosts than a Gateway can show certificates for, one each."""
+    if draft.platform is None or not draft.environments or not draft.features.cert_manager.enabled:
+        return
+    ordered = [draft.environments[index] for index in sorted(draft.environments)]
+    services = [draft.services[index] for index in sorted(draft.services)]
+    spec = Spec.model_construct(platform=draft.platform, environments=ordered, services=services)
+    for cluster, hosts in resolve.hosts(spec).items():
+        # That of Argo CD may come to them.
+        if len(hosts) >= names.MAX_CERTIFICATES:
+            yield Fault(
+                ("services",),
+                f"{len(hosts)} hosts are routed to in the cluster `{cluster}`, and a Gateway shows "
+                f"{names.MAX_CERTIFICATES} certificates at most; let services share hosts, or set "
+                "`features.certManager.enabled: false` and bring a certificate for all names of the domain",
+            )
 
 
 def _taken(

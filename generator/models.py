@@ -140,6 +140,21 @@ class Observability(Model):
     """A Grafana in which deployments are annotations; its token is in Vault at `argocd/notifications#grafana-token`."""
 
 
+class CertManager(Model):
+    """Who certifies the hosts that the Gateway answers to."""
+
+    enabled: bool = True
+    """Install cert-manager in each cluster, and let it get and renew a certificate for each host; without it, the
+    certificates are yours to bring."""
+    issuer: Annotated[str, Field(pattern=names.LABEL, max_length=names.MAX_LABEL, examples=["letsencrypt"])] = (
+        names.LETS_ENCRYPT
+    )
+    """The ClusterIssuer: `letsencrypt`, which asks over HTTP at each host; `self-signed`, an authority of each
+    cluster's own; or one that you make in the clusters. Default: `letsencrypt`."""
+    email: Annotated[str, Field(pattern=names.EMAIL, max_length=254, examples=["platform@acme.example"])] | None = None
+    """Whom Let's Encrypt writes to. Default: nobody, for it needs no account."""
+
+
 class Notifications(Model):
     """Who is told of deployments, failed syncs, and services that are unwell; tokens are in Vault."""
 
@@ -173,6 +188,8 @@ class Features(Model):
     """Scanners of the pipeline."""
     gateway: bool = True
     """Install Envoy Gateway and a Gateway in each cluster; switch it off where clusters have a Gateway already."""
+    cert_manager: CertManager = CertManager()
+    """Who certifies the hosts that the Gateway answers to."""
     external_secrets: bool = True
     """Install External Secrets in each cluster; switch it off where clusters have it already."""
     rollouts: bool = True

@@ -22,6 +22,8 @@ GITHUB_TEAM = "^@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?/[a-z0-9_]([a-z0-9_-]*[a-
 GROUP = "^[A-Za-z0-9]([A-Za-z0-9 ._@:/-]*[A-Za-z0-9])?$"
 CHANNEL = "^[a-z0-9][a-z0-9_-]*$"
 ADDRESS = "^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$"
+# One recipient, as certificate authorities take it: no name before it, no quotes.
+EMAIL = "^[A-Za-z0-9._%+-]+@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?[.])+[A-Za-z]{2,}$"
 IMAGE_REGISTRY = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-][a-z0-9]+)*)*$"
 RUNNER_LABEL = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 VARIABLE = "^[A-Z][A-Z0-9_]*$"
@@ -71,6 +73,7 @@ MEANINGS = {
     GROUP: "a group such as acme:payments: letters, digits, spaces and `. _ @ : / -`",
     CHANNEL: "a channel without `#`: small letters, digits, `-` and `_`",
     ADDRESS: "an address such as https://grafana.acme.example, without a `/` at its end",
+    EMAIL: "an address of mail such as platform@acme.example",
     IMAGE_REGISTRY: "a registry and path in lower case without a scheme, such as ghcr.io/acme",
     RUNNER_LABEL: "a runner's label: letters, digits and `. _ -`",
     VARIABLE: "an environment variable in capitals, such as DB_PASSWORD",
@@ -86,6 +89,12 @@ MEANINGS = {
     TIMEZONE: "a time zone such as Europe/Berlin",
     TEXT: "one line of printable text",
 }
+
+# ClusterIssuers that the platform makes itself; all others are there already.
+LETS_ENCRYPT = "letsencrypt"
+SELF_SIGNED = "self-signed"
+# Secrets that a listener of a Gateway can name.
+MAX_CERTIFICATES = 64
 
 # GitHub's limits: 39 characters for an account, 100 for a repository.
 MAX_ORGANIZATION = 39

@@ -119,6 +119,7 @@ def _cd(spec: Spec) -> Answers:
         ],
         "addons": {addon.name: _addon(addon) for addon in addons.wanted(spec)},
         "argocd": _argocd(spec),
+        "certificates": _certificates(spec) if spec.features.cert_manager.enabled else {},
         "previews": _previews(spec) if spec.features.previews else {},
         "features": {
             "metrics": spec.features.observability.metrics,
@@ -149,6 +150,16 @@ def _addon(addon: addons.Addon) -> Answers:
         "wave": addon.wave,
         "podSecurity": addon.pod_security,
         "hub": addon.hub,
+    }
+
+
+def _certificates(spec: Spec) -> Answers:
+    argocd = resolve.argocd_host(spec)
+    return {
+        "issuer": spec.features.cert_manager.issuer,
+        "email": spec.features.cert_manager.email,
+        "clusters": resolve.hosts(spec),
+        "hub": [argocd] if argocd else [],
     }
 
 

@@ -239,6 +239,18 @@ def host(spec: Spec, service: Service, route: Route, environment: str) -> str | 
     return f"{name.removesuffix(domain)}{environment}.{domain}"
 
 
+def hosts(spec: Spec) -> dict[str, list[str]]:
+    """Return the hosts of the services' routes in each cluster that has any, sorted, by the cluster's label."""
+    found: dict[str, set[str]] = {}
+    for environment in environments(spec):
+        for service in spec.services:
+            route = route_of(service, environment.name)
+            name = host(spec, service, route, environment.name) if route else None
+            if name:
+                found.setdefault(environment.cluster, set()).add(name)
+    return {cluster: sorted(names) for cluster, names in sorted(found.items())}
+
+
 def route_path(service: Service, route: Route, environment: str) -> str:
     """Return the path prefix of `service` in `environment`."""
     override = service.environments.get(environment)

@@ -39,6 +39,21 @@ def test_invalid(file: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
+def test_a_cluster_has_no_more_hosts_than_its_gateway_can_certify() -> None:
+    services = "".join(f"  - {{name: service-{index}, language: go, route: {{}}}}\n" for index in range(64))
+    text = (
+        "apiVersion: triptych/v1\n"
+        "platform: {name: acme, domain: acme.example, github: {organization: acme}}\n"
+        "environments: [{name: prod}]\n"
+        "features: {certManager: {enabled: true}}\n"
+        f"services:\n{services}"
+    )
+    with pytest.raises(SpecError) as caught:
+        parse_spec(Path("services.yaml"), text)
+    assert "64 hosts are routed to in the cluster `prod`" in str(caught.value)
+    parse_spec(Path("services.yaml"), text.replace("enabled: true", "enabled: false"))
+
+
 def test_every_fault_is_told_at_once() -> None:
     text = """\
 apiVersion: triptych/v1

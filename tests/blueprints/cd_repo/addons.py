@@ -12,7 +12,7 @@ from tests.blueprints.cd_repo.support import LOADER, Object, objects
 from tests.tools import run, tool
 
 # What clusters know once the waves before have brought it.
-KINDS = ("external-secrets.io/v1", "gateway.networking.k8s.io/v1", "monitoring.coreos.com/v1")
+KINDS = ("cert-manager.io/v1", "external-secrets.io/v1", "gateway.networking.k8s.io/v1", "monitoring.coreos.com/v1")
 HUB = {"name": "in-cluster", "normalized": "in-cluster", "label": "dev", "region": "none", "hub": "true"}
 
 
@@ -46,7 +46,10 @@ def own_objects(repository: Path, addon: str) -> list[Object]:
             (stub / "Chart.yaml").write_text(yaml.safe_dump(described))
         namespace = addons_of(repository)[addon]["namespace"]
         known = [f"--api-versions={kind}" for kind in KINDS]
-        return objects(run(tool("helm"), "template", addon, chart, f"--namespace={namespace}", *known).stdout)
+        given = chart / "given.yaml"
+        given.write_text(yaml.safe_dump(applications_of(repository)[addon]["spec"]["source"]["helm"]["valuesObject"]))
+        command = (tool("helm"), "template", addon, chart, f"--namespace={namespace}", f"--values={given}")
+        return objects(run(*command, *known).stdout)
 
 
 def every_object(repository: Path) -> Iterator[Object]:

@@ -53,6 +53,7 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
     ("features", "gone"),
     [
         ("gateway: false", "envoy-gateway"),
+        ("certManager: {enabled: false}", "cert-manager"),
         ("externalSecrets: false", "external-secrets"),
         ("rollouts: false", "argo-rollouts"),
         ("observability: {metrics: false}", "prometheus-operator-crds"),
@@ -71,10 +72,10 @@ def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path
     assert {path.name for path in (made.cd / "platform").iterdir()} - {"addons"} == kept
     for addon in kept:
         text = yaml.safe_dump(load(made.cd / "platform" / addon / "values.yaml"))
-        assert ("serviceMonitor" in text) == (gone != "prometheus-operator-crds" and addon in MONITORED)
+        assert ("servicemonitor" in text.lower()) == (gone != "prometheus-operator-crds" and addon in MONITORED)
 
 
-MONITORED = {"external-secrets", "argo-rollouts", "argocd"}
+MONITORED = {"cert-manager", "external-secrets", "argo-rollouts", "argocd"}
 
 
 def test_the_operator_of_databases_is_there_where_a_service_has_one(example: Platform, minimal: Platform) -> None:
@@ -115,7 +116,8 @@ def test_each_cluster_gets_the_add_ons_and_only_one_gets_argo_cd(example: Platfo
     assert application["spec"]["destination"] == {"name": "EU_1", "namespace": "external-secrets"}
     helm = application["spec"]["source"]["helm"]
     assert helm["valueFiles"] == ["values.yaml", "values-prod.yaml", "custom/values.yaml", "custom/prod.yaml"]
-    assert helm["valuesObject"]["cluster"] == {"name": "EU_1", "label": "prod", "region": "none"}
+    hosts = ["orders.acme.example"]
+    assert helm["valuesObject"]["cluster"] == {"name": "EU_1", "label": "prod", "region": "none", "hosts": hosts}
 
 
 def test_the_folder_of_an_application_is_there(platform: Platform) -> None:
@@ -153,6 +155,60 @@ def test_the_gateway_is_the_one_that_services_name(rendered: Callable[[str], Pla
     # Without encryption there is only the way to where there is some.
     assert http["allowedRoutes"]["namespaces"] == {"from": "Same"}
     assert made["HTTPRoute/to-https"]["spec"]["rules"][0]["filters"][0]["requestRedirect"]["scheme"] == "https"
+
+
+def test_each_host_of_a_cluster_has_a_certificate_that_the_gateway_shows(example: Platform, minimal: Platform) -> None:
+    hosts = applications_of(example.cd)["cert-manager"]["spec"]["source"]["helm"]["valuesObject"]["cluster"]["hosts"]
+    assert hosts == ["argocd.acme.example", "orders.dev.acme.example"]
+    made = by_kind(own_objects(example.cd, "cert-manager"))
+    assert {name for name in made if name.startswith("Certificate/")} == {f"Certificate/{host}" for host in hosts}
+    gateway = by_kind(own_objects(example.cd, "envoy-gateway"))["Gateway/acme"]
+    listeners = {listener["name"]: listener for listener in gateway["spec"]["listeners"]}
+    shown = {reference["name"] for reference in listeners["https"]["tls"]["certificateRefs"]}
+    assert shown == {made[f"Certificate/{host}"]["spec"]["secretName"] for host in hosts}
+    for host in hosts:
+        certificate = made[f"Certificate/{host}"]
+        assert certificate["metadata"]["namespace"] == gateway["metadata"]["namespace"]
+        assert certificate["spec"]["dnsNames"] == [host]
+        assert f"ClusterIssuer/{certificate['spec']['issuerRef']['name']}" in made
+    # Let's Encrypt asks where there is no encryption yet.
+    (solver,) = made["ClusterIssuer/letsencrypt"]["spec"]["acme"]["solvers"]
+    (parent,) = solver["http01"]["gatewayHTTPRoute"]["parentRefs"]
+    assert (parent["name"], parent["namespace"]) == ("acme", gateway["metadata"]["namespace"])
+    assert listeners[parent["sectionName"]]["protocol"] == "HTTP"
+    # Without a domain and routes there is nothing to certify, and nothing to answer over HTTPS.
+    assert set(by_kind(own_objects(minimal.cd, "cert-manager"))) == {"ClusterIssuer/letsencrypt"}
+    (only,) = by_kind(own_objects(minimal.cd, "envoy-gateway"))["Gateway/acme"]["spec"]["listeners"]
+    assert only["name"] == "http"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "made_here"),
+    [
+        ("letsencrypt", {"ClusterIssuer/letsencrypt"}),
+        ("self-signed", {"ClusterIssuer/certificate-authority", "ClusterIssuer/self-signed"}),
+        ("company", set()),
+    ],
+)
+def test_certificates_come_from_the_issuer_of_the_spec(issuer: str, made_here: set[str], tmp_path: Path) -> None:
+    spec = platforms.with_features(
+        "example", f"certManager: {{issuer: {issuer}, email: platform@acme.example}}", tmp_path
+    )
+    made = by_kind(own_objects(platforms.render_spec(spec, tmp_path / "out").cd, "cert-manager"))
+    assert {name for name in made if name.startswith("ClusterIssuer/")} == made_here
+    assert made["Certificate/argocd.acme.example"]["spec"]["issuerRef"]["name"] == issuer
+    if issuer == "letsencrypt":
+        assert made["ClusterIssuer/letsencrypt"]["spec"]["acme"]["email"] == "platform@acme.example"
+
+
+def test_without_cert_manager_the_certificate_is_the_owners(tmp_path: Path) -> None:
+    spec = platforms.with_features("example", "certManager: {enabled: false}", tmp_path)
+    cd = platforms.render_spec(spec, tmp_path / "out").cd
+    gateway = by_kind(own_objects(cd, "envoy-gateway"))["Gateway/acme"]
+    https = next(listener for listener in gateway["spec"]["listeners"] if listener["name"] == "https")
+    assert [reference["name"] for reference in https["tls"]["certificateRefs"]] == ["gateway-tls"]
+    assert "hosts" not in load(cd / "platform/addons/values.yaml")
+    assert "hosts" not in applications_of(cd)["envoy-gateway"]["spec"]["source"]["helm"]["valuesObject"]["cluster"]
 
 
 def load_all(file: Path) -> list[dict[str, dict[str, dict[str, str]]]]:
