@@ -64,7 +64,10 @@ ADDONS = (
     Addon("envoy-gateway", "envoy-gateway-system", -4, "restricted", lambda spec: spec.features.gateway),
     Addon("cert-manager", "cert-manager", -3, "restricted", lambda spec: spec.features.cert_manager.enabled),
     Addon("cloudnative-pg", "cnpg-system", -2, "restricted", _runs_databases),
+    Addon("loki", "loki", -2, "restricted", lambda spec: spec.features.observability.logs),
     Addon("plugin-barman-cloud", "cnpg-system", -1, "restricted", _backs_databases_up),
+    # It reads the files of all logs on its node, which Pod Security allows in a `privileged` namespace alone.
+    Addon("alloy", "alloy", -1, "privileged", lambda spec: spec.features.observability.logs),
     Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),
     Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),
 )

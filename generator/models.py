@@ -129,11 +129,32 @@ class Scaling(Model):
     """Recommend requests by the Vertical Pod Autoscaler, which changes nothing by itself."""
 
 
+class LogStorage(Model):
+    """Where logs are kept."""
+
+    bucket: Annotated[str, Field(pattern=names.LOG_BUCKET, max_length=100, examples=["s3://acme-logs"])] | None = None
+    """Object storage: each cluster writes to a bucket of its own, called `<bucket>-<cluster>`. Default: a volume."""
+    region: Annotated[str, Field(pattern=names.LABEL, max_length=names.MAX_LABEL, examples=["eu-central-1"])] | None = (
+        None
+    )
+    """Region of an S3 bucket. Default: the one that the cloud tells pods by AWS_REGION."""
+    identity: dict[
+        Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
+        Annotated[str, Field(pattern=names.TEXT, max_length=500)],
+    ] = {}
+    """Annotations by which the cloud lets Loki's service account write there, such as `eks.amazonaws.com/role-arn`.
+    Default: none, as for EKS Pod Identity."""
+
+
 class Observability(Model):
     """How services are watched."""
 
     metrics: bool = True
     """Let Prometheus scrape the services, and alert."""
+    logs: bool = True
+    """Keep the logs of every pod in Loki, which Alloy brings there."""
+    log_storage: LogStorage = LogStorage()
+    """Where logs are kept."""
     grafana: (
         Annotated[str, Field(pattern=names.ADDRESS, max_length=200, examples=["https://grafana.acme.example"])] | None
     ) = None

@@ -53,6 +53,7 @@ SCHEDULE = (
     "^(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|" + " ".join(map(_field, (*_FIELDS, _DAYS))) + ")$"
 )
 # A bucket of S3, of Google Cloud Storage, or a container of Azure, and a path in it.
+LOG_BUCKET = "^((s3|gs)://[a-z0-9][a-z0-9._-]*[a-z0-9]|https://[a-z0-9]+[.]blob[.]core[.]windows[.]net/[a-z0-9-]+)$"
 BACKUP = (
     "^((s3|gs)://[a-z0-9][a-z0-9._-]*[a-z0-9]|https://[a-z0-9]+[.]blob[.]core[.]windows[.]net/[a-z0-9-]+)"
     "(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
@@ -84,6 +85,7 @@ MEANINGS = {
     DURATION: "minutes, hours or days such as 30m, 24h or 2d",
     CLOCK: "a time of day such as 09:00",
     SCHEDULE: "minute, hour, day, month, and day of the week (0 is Sunday), such as `30 3 * * *` or `@daily`",
+    LOG_BUCKET: "a bucket such as s3://acme-logs, gs://… or https://<account>.blob.core.windows.net/…, without a path",
     BACKUP: "a bucket and a path such as s3://acme-backups/postgres, gs://… or https://<account>.blob.core.windows.net/…",
     ANNOTATION: "a key of an annotation such as eks.amazonaws.com/role-arn",
     TIMEZONE: "a time zone such as Europe/Berlin",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from generator import addons, resolve
-from generator.models import Job, Resources, Service, ServiceOverride, Spec
+from generator.models import Job, LogStorage, Resources, Service, ServiceOverride, Spec
 from generator.quota import quota
 
 Answers = dict[str, Any]
@@ -124,6 +124,7 @@ def _cd(spec: Spec) -> Answers:
         "features": {
             "metrics": spec.features.observability.metrics,
             "backup": spec.features.backup.model_dump(by_alias=True),
+            "logStorage": _log_storage(spec.features.observability.log_storage),
             "postgres": any(service.uses.postgres for service in spec.services),
             "verticalPodAutoscaler": spec.features.scaling.vertical_pod_autoscaler,
         },
@@ -141,6 +142,21 @@ def _cd(spec: Spec) -> Answers:
             }
             for service in _services(spec)
         ],
+    }
+
+
+def _log_storage(storage: LogStorage) -> Answers:
+    """Return in Loki's words where logs are kept; nothing for a volume."""
+    if storage.bucket is None:
+        return {}
+    scheme, _, place = storage.bucket.partition("://")
+    host, _, container = place.partition("/")
+    return {
+        "kind": {"s3": "s3", "gs": "gcs", "https": "azure"}[scheme],
+        "account": host.partition(".")[0] if container else "",
+        "bucket": container or host,
+        "region": storage.region or "",
+        "identity": storage.identity,
     }
 
 

@@ -57,6 +57,7 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
         ("externalSecrets: false", "external-secrets"),
         ("rollouts: false", "argo-rollouts"),
         ("observability: {metrics: false}", "prometheus-operator-crds"),
+        ("observability: {logs: false}", "loki alloy"),
         ("scaling: {verticalPodAutoscaler: false}", "vertical-pod-autoscaler"),
         ("postgresOperator: false", "cloudnative-pg plugin-barman-cloud"),
         ("backup: {destination: null}", "plugin-barman-cloud"),
@@ -75,7 +76,7 @@ def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path
         assert ("servicemonitor" in text.lower()) == (gone != "prometheus-operator-crds" and addon in MONITORED)
 
 
-MONITORED = {"cert-manager", "external-secrets", "argo-rollouts", "argocd"}
+MONITORED = {"alloy", "cert-manager", "external-secrets", "argo-rollouts", "argocd", "loki"}
 
 
 def test_the_operator_of_databases_is_there_where_a_service_has_one(example: Platform, minimal: Platform) -> None:
