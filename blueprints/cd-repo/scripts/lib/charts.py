@@ -88,11 +88,25 @@ def _others_by_version(root: Path, services: Iterable[str]) -> list[list[str]]:
 
 @contextmanager
 def _values(root: Path, environment: Environment, services: Iterable[str], region: str | None) -> Iterator[Path]:
-    """Put the values of each service below the key that the service has in the umbrella.
+    """Put the values of each service below the key that the service has in the umbrella, in a file."""
+    chosen = {service: layers.present(root, environment.name, service, region) for service in services}
+    with TemporaryDirectory(prefix="values-") as scratch:
+        file = Path(scratch) / "values.json"
+        file.write_text(json.dumps(_read(root, chosen)), encoding="utf-8")
+        yield file
+
+
+def values_of(root: Path, environment: Environment, service: str, region: str | None = None) -> layers.Values:
+    """Return all values of a service, those of its chart among them."""
+    own = Path("services") / service / "values.yaml"
+    return _read(root, {service: [own, *layers.present(root, environment.name, service, region)]})[service]
+
+
+def _read(root: Path, chosen: dict[str, list[Path]]) -> dict[str, layers.Values]:
+    """Return the values in files of `root`, laid over each other.
 
     Helm itself reads the files, in a chart that prints them as JSON: what is YAML to it is YAML here.
     """
-    chosen = {service: layers.present(root, environment.name, service, region) for service in services}
     with TemporaryDirectory(prefix="values-") as scratch:
         chart = Path(scratch)
         (chart / "templates").mkdir()
@@ -102,9 +116,6 @@ def _values(root: Path, environment: Environment, services: Iterable[str], regio
             (chart / "files" / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / path, chart / "files" / path)
         printed = helm(root, "template", "values", str(chart))
-        line = next(line for line in printed.splitlines() if line.startswith("json: "))
-        read = json.loads(json.loads(line.removeprefix("json: ")))
-        values = {service: layers.merged(read[f"files/{path}"] for path in paths) for service, paths in chosen.items()}
-        file = chart / "values.json"
-        file.write_text(json.dumps(values), encoding="utf-8")
-        yield file
+    line = next(line for line in printed.splitlines() if line.startswith("json: "))
+    read = json.loads(json.loads(line.removeprefix("json: ")))
+    return {service: layers.merged(read[f"files/{path}"] for path in paths) for service, paths in chosen.items()}
