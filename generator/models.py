@@ -84,6 +84,9 @@ class Runners(Model):
     """GitHub's own machines, or an actions-runner-controller scale set of yours, whose runners take one job each."""
     label: Annotated[str, Field(pattern=names.RUNNER_LABEL, max_length=100)] | None = None
     """Label of `runs-on`. Default: ubuntu-24.04, or `<platform>-runners` for self-hosted runners."""
+    max_parallel: Annotated[int, Field(ge=1, le=256)] = 16
+    """How many services are built or tested at the same time. GitHub runs 20 jobs of an organization at once on its
+    Free plan, 60 on Team, 500 on Enterprise; the default leaves some to others."""
 
 
 class Platform(Model):

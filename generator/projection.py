@@ -71,6 +71,7 @@ def _app(spec: Spec) -> Answers:
         "platform": {
             "appRepo": spec.platform.github.app_repo,
             "description": spec.platform.description,
+            "maxParallel": spec.platform.runners.max_parallel,
             "languages": sorted({service.language for service in spec.services}),
         },
         "environments": [{"name": e.name, "branch": e.branch} for e in resolve.environments(spec)],
@@ -93,6 +94,7 @@ def _ci(spec: Spec) -> Answers:
         "platform": {
             "appRepo": spec.platform.github.app_repo,
             "imageRegistry": resolve.image_registry(spec),
+            "maxParallel": spec.platform.runners.max_parallel,
         },
         "environments": [{"name": e.name, "branch": e.branch, "deploy": e.deploy} for e in resolve.environments(spec)],
         "previews": spec.features.previews,

@@ -68,14 +68,15 @@ class GitHub:
     registry: str
     env: dict[str, str]
 
-    def push(self) -> str:
-        """Push app-repo's branch and return the commit."""
-        run("git", "push", "--quiet", "--force", self.folder / "acme" / "app-repo", "HEAD:develop", cwd=self.source)
+    def push(self, branch: str = "develop") -> str:
+        """Push to a branch of app-repo and return the commit."""
+        bare = self.folder / "acme" / "app-repo"
+        run("git", "push", "--quiet", "--force", bare, f"HEAD:refs/heads/{branch}", cwd=self.source)
         return run("git", "rev-parse", "HEAD", cwd=self.source).stdout.strip()
 
     def app_push(self, sha: str, ref: str = "refs/heads/develop", **env: str) -> Run:
         """Deliver the event that app-repo sends after a push."""
-        payload = {"repository": "acme/app-repo", "ref": ref, "sha": sha, "before": "0" * 40, "actor": "octo-cat"}
+        payload = {"repository": "acme/app-repo", "ref": ref, "sha": sha, "before": "f" * 40, "actor": "octo-cat"}
         event = {"action": "app-push", "client_payload": payload}
         return self.act("repository_dispatch", "app-push.yml", event, env)
 
@@ -298,15 +299,33 @@ def test_a_missing_setting_stops_the_run_and_is_named(github: GitHub, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_push_to_another_environments_branch_builds_nothing(github: GitHub) -> None:
-    done = github.app_push(github.push(), "refs/heads/staging")
-    assert done.succeeded, done.output
-    assert done.jobs == {"Accept"}
+def test_a_merge_to_the_branch_of_the_next_environment_moves_the_digest_and_builds_what_has_none(
+    github: GitHub, tools: Toolbox
+) -> None:
+    tools.add("gh", GH)
+    env = {"FAKE_GH_STATE": str(github.folder / "pulls.json"), **tools.env}
+    github.app_push(github.push())
+    tested = github.digest("orders")
+
+    # What is repaired on the branch itself has no image yet; the other service's content has one.
+    (github.source / "services/catalog/hello").write_text("repaired\n")
+    commit(github.source, "Repair catalog", when="2026-11-23T11:00:00+02:00")
+    merged = github.app_push(github.push("staging"), "refs/heads/staging", **env)
+    assert merged.succeeded, merged.output
+    assert merged.jobs == {"Accept", "Plan", "Register", *LEGS["catalog"]}
+    assert github.commits() == ["release(dev): 2 services"], "staging asks for a pull request"
+    promoted = run("git", "log", "-1", "--format=%B", "promote/staging", cwd=github.cd).stdout
+    assert promoted.startswith("promote(staging): orders ")
+    assert tested in promoted
+    released = run("git", "log", "-1", "--format=%B", "release/staging", cwd=github.cd).stdout
+    assert released.startswith("release(staging): catalog 20261123.090000-")
+    heads = [pull["headRefName"] for pull in json.loads((github.folder / "pulls.json").read_text())]
+    assert heads == ["promote/staging", "release/staging"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "ref", ["refs/heads/$(touch pwned)", "`touch pwned`", 'develop"; touch pwned; "', "develop\nbuild=true"]
+    "ref", ["refs/heads/$(touch pwned)", "`touch pwned`", 'develop"; touch pwned; "', "develop\nenvironment=prod"]
 )
 def test_a_hostile_branch_name_is_refused_and_not_executed(github: GitHub, ref: str) -> None:
     done = github.app_push(github.push(), ref)

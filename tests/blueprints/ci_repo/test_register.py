@@ -287,6 +287,37 @@ def test_a_proposal_keeps_what_waits_in_it(
     assert opened["title"] == "release(staging): 2 services"
 
 
+def test_what_runs_in_the_environment_before_is_promoted_and_the_rest_is_released(
+    scripts: Path, cd: Path, builds: Path, tools: Toolbox, pull_requests: Callable[[], list[dict[str, Any]]]
+) -> None:
+    notify(scripts, cd, builds)
+    (orders,) = json.loads(builds.read_text())
+    builds.write_text(json.dumps([orders, {**orders, "service": "catalog", "digest": DIGESTS["catalog"]}]))
+    notify(scripts, cd, builds, "--environment", "staging", **tools.env)
+    assert log(cd, "promote/staging")[0] == f"promote(staging): orders {VERSION}"
+    assert log(cd, "release/staging")[0] == f"release(staging): catalog {VERSION}"
+    assert "Promoted-from: dev" in run("git", "log", "-1", "promote/staging", cwd=cd).stdout
+    assert [pull["headRefName"] for pull in pull_requests()] == ["promote/staging", "release/staging"]
+
+
+def test_a_promotion_waits_until_the_version_has_soaked(
+    scripts: Path, example: Platform, tmp_path: Path, builds: Path
+) -> None:
+    changed = copy_of(example.cd, tmp_path)
+    config = changed / "config/platform.json"
+    platform = json.loads(config.read_text())
+    platform["environments"][0]["soak"] = "2h"
+    platform["environments"][1]["deploy"] = "automatic"
+    config.write_text(json.dumps(platform))
+    run("git", "commit", "--quiet", "--all", "--message=Let versions soak", cwd=changed)
+    bare = tmp_path / "cd.git"
+    run("git", "clone", "--quiet", "--bare", changed, bare)
+    notify(scripts, bare, builds)
+    said = notify(scripts, bare, builds, "--environment", "staging")
+    assert f"waiting: orders {VERSION} has run in dev for 0m of 2h" in said
+    assert log(bare)[0] == f"release(dev): orders {VERSION}"
+
+
 @pytest.mark.slow
 def test_of_proposals_that_race_none_is_lost_and_the_newest_build_of_a_service_wins(
     scripts: Path, cd: Path, tools: Toolbox, tmp_path: Path, pull_requests: Callable[[], list[dict[str, Any]]]
