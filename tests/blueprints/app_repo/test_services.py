@@ -56,6 +56,13 @@ def test_their_style_and_types_are_clean(workshop: Path) -> None:
     ]
 
 
+def test_a_service_stands_a_little_load_and_is_gone_afterwards(workshop: Path) -> None:
+    result = run("scripts/load-smoke", "--seconds=1", "catalog", cwd=workshop)
+    assert re.match(r"\d+ requests, \d+ a second, 0.00 % failed; p50 ", result.stdout)
+    assert "Traceback" not in result.stderr
+    assert run("pgrep", "--full", str(workshop / ".venv/bin/python"), check=False).stdout == ""
+
+
 def test_a_service_of_each_language_is_tested_and_clean(languages: Path) -> None:
     out = run("make", "lint", "test", *programs(), cwd=languages).stdout
     shared = ["shared/go", "shared/java", "shared/node", "shared/python"]
