@@ -49,8 +49,9 @@ def _backs_databases_up(spec: Spec) -> bool:
 
 
 # In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, who certifies its hosts,
-# what runs databases, how versions are rolled out, and last Argo CD, whose objects need some of these. cert-manager
-# ends at its start where the kinds of Gateway API are missing, so it comes after what brings them.
+# Grafana, whose namespace takes the dashboards of others, what watches and runs databases, how versions are rolled out,
+# and last Argo CD, whose objects need some of these. cert-manager ends at its start where the kinds of Gateway API are
+# missing, so it comes after what brings them.
 ADDONS = (
     Addon("prometheus-operator-crds", "monitoring", -5, "restricted", lambda spec: spec.features.observability.metrics),
     Addon(
@@ -63,6 +64,8 @@ ADDONS = (
     Addon("external-secrets", "external-secrets", -4, "restricted", lambda spec: spec.features.external_secrets),
     Addon("envoy-gateway", "envoy-gateway-system", -4, "restricted", lambda spec: spec.features.gateway),
     Addon("cert-manager", "cert-manager", -3, "restricted", lambda spec: spec.features.cert_manager.enabled),
+    Addon("grafana", "grafana", -3, "restricted", lambda spec: spec.features.observability.grafana is True),
+    Addon("kube-prometheus-stack", "monitoring", -2, "restricted", lambda spec: spec.features.observability.metrics),
     Addon("cloudnative-pg", "cnpg-system", -2, "restricted", _runs_databases),
     Addon("loki", "loki", -2, "restricted", lambda spec: spec.features.observability.logs),
     Addon("plugin-barman-cloud", "cnpg-system", -1, "restricted", _backs_databases_up),

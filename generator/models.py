@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic.alias_generators import to_camel
 
 from generator import names
@@ -55,6 +55,14 @@ Setting = Annotated[
     Field(pattern=names.TEXT, max_length=4000),
 ]
 Config = dict[Annotated[str, Field(pattern=names.VARIABLE, max_length=100)], Setting]
+# The tags stand in the places of errors, where `generator.spec` takes them out.
+SwitchOrAddress = Annotated[
+    Annotated[bool, Tag("[switch]")]
+    | Annotated[
+        str, Field(pattern=names.ADDRESS, max_length=200, examples=["https://grafana.acme.example"]), Tag("[address]")
+    ],
+    Discriminator(lambda value: "[address]" if isinstance(value, str) else "[switch]"),
+]
 Argument = Annotated[str, Field(pattern=names.TEXT, max_length=1000)]
 Rollout = Literal["rolling", "canary", "blueGreen"]
 Deploy = Literal["automatic", "pull-request", "approval"]
@@ -153,15 +161,14 @@ class Observability(Model):
     """How services are watched."""
 
     metrics: bool = True
-    """Let Prometheus scrape the services, and alert."""
+    """Install Prometheus and Alertmanager in each cluster, let them scrape the services, and alert."""
     logs: bool = True
     """Keep the logs of every pod in Loki, which Alloy brings there."""
     log_storage: LogStorage = LogStorage()
     """Where logs are kept."""
-    grafana: (
-        Annotated[str, Field(pattern=names.ADDRESS, max_length=200, examples=["https://grafana.acme.example"])] | None
-    ) = None
-    """A Grafana in which deployments are annotations; its token is in Vault at `argocd/notifications#grafana-token`."""
+    grafana: SwitchOrAddress = True
+    """Install Grafana in each cluster, with data sources and dashboards. Or the address of one that you have, in which
+    deployments are annotations; its token is in Vault at `argocd/notifications#grafana-token`."""
 
 
 class CertManager(Model):
@@ -222,11 +229,11 @@ class Features(Model):
     """Install CloudNativePG in each cluster where a service uses postgres; switch it off where clusters have it already
     in the namespace `cnpg-system`."""
     notifications: Notifications = Notifications()
-    """Who is told of deployments, failed syncs, and services that are unwell."""
+    """Who is told of deployments, failed syncs, services that are unwell, and alerts."""
     previews: bool = False
     """Run what a pull request changes in a namespace of its own, while it is open and has the label `preview`."""
     sso: bool = True
-    """Let people log in to Argo CD with their GitHub account and teams, where `platform.domain` gives it an address."""
+    """Let people log in to Argo CD and Grafana with their GitHub account, where `platform.domain` gives an address."""
     scaling: Scaling = Scaling()
     """What sizes services, besides the number of their pods."""
     backup: Backup = Backup()

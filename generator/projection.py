@@ -119,7 +119,9 @@ def _cd(spec: Spec) -> Answers:
             | {"rollbackOnFailure": environment.rollback_on_failure}
             for environment in resolve.environments(spec)
         ],
+        "clusters": _clusters(spec),
         "addons": {addon.name: _addon(addon) for addon in addons.wanted(spec)},
+        "observability": _observability(spec),
         "argocd": _argocd(spec),
         "certificates": _certificates(spec) if spec.features.cert_manager.enabled else {},
         "previews": _previews(spec) if spec.features.previews else {},
@@ -162,6 +164,31 @@ def _log_storage(storage: LogStorage) -> Answers:
     }
 
 
+def _clusters(spec: Spec) -> list[Answers]:
+    """Return what values of add-ons differ by: the labels of clusters, and whether the last environment is there."""
+    last = resolve.environments(spec)[-1].cluster
+    labels = dict.fromkeys(environment.cluster for environment in resolve.environments(spec))
+    return [{"label": label, "last": label == last, "grafana": resolve.grafana_host(spec, label)} for label in labels]
+
+
+def _observability(spec: Spec) -> Answers:
+    """Return what alerts and dashboards have in common; nothing where there is no Prometheus."""
+    if not spec.features.observability.metrics:
+        return {}
+    github = spec.platform.github
+    platform_team = spec.platform.team or "platform"
+    teams = sorted(spec.teams, key=lambda team: team.name)
+    return {
+        "runbooks": f"https://github.com/{github.organization}/{github.cd_repo}/blob/main/docs/runbooks",
+        "dashboards": spec.features.observability.grafana is True,
+        "team": platform_team if any(team.name == platform_team for team in teams) else None,
+        "channels": [{"team": team.name, "channel": team.slack or team.name} for team in teams]
+        if spec.features.notifications.slack
+        else [],
+        "webhook": spec.features.notifications.webhook,
+    }
+
+
 def _addon(addon: addons.Addon) -> Answers:
     return {
         "namespace": addon.namespace,
@@ -192,6 +219,7 @@ def _argocd(spec: Spec) -> Answers:
         "teams": [
             {
                 "name": team.name,
+                "handle": resolve.team_handle(spec, team.name),
                 "group": resolve.sso_group(spec, team),
                 "platform": team.name == platform_team,
                 # The platform's team may do with every service what a team may do with its own.
@@ -214,10 +242,11 @@ def _notifications(spec: Spec, platform_team: str) -> Answers:
                 {"name": team.slack or team.name, "services": owned, "platform": team.name == platform_team}
             )
     asked = spec.features.notifications
+    grafana = spec.features.observability.grafana
     return {
         "channels": channels if asked.slack else [],
         "webhook": asked.webhook,
-        "grafana": spec.features.observability.grafana,
+        "grafana": grafana if isinstance(grafana, str) else None,
     }
 
 

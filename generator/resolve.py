@@ -140,6 +140,14 @@ def argocd_host(spec: Spec) -> str | None:
     return f"argocd.{spec.platform.domain}" if spec.platform.domain else None
 
 
+def grafana_host(spec: Spec, cluster: str) -> str | None:
+    """Return where people find the Grafana of clusters with this label, or None where the platform has no domain."""
+    domain = spec.platform.domain
+    if domain is None:
+        return None
+    return f"grafana.{domain}" if cluster == environments(spec)[-1].cluster else f"grafana.{cluster}.{domain}"
+
+
 def platform_owner(spec: Spec) -> str | None:
     """Return the GitHub handle of the team that owns what belongs to no service, if any."""
     return team_handle(spec, spec.platform.team or "platform")

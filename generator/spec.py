@@ -16,6 +16,9 @@ from generator.errors import Problem, SpecError
 from generator.models import Defaults, Environment, Features, Model, Platform, Service, Spec, Team, default_environments
 from generator.names import MEANINGS
 
+# What pydantic puts into the place of an error beside the keys of the document.
+MARKS = {"[key]", "[switch]", "[address]"}
+
 _Part = TypeVar("_Part", bound=Model)
 
 
@@ -135,7 +138,7 @@ def _names(data: Any) -> list[str]:
 
 def _problem(document: Document, details: Any) -> Problem:
     """Put one finding of pydantic into words."""
-    location: Path_ = tuple(part for part in details["loc"] if part != "[key]")
+    location: Path_ = tuple(part for part in details["loc"] if part not in MARKS)
     found, context = details["input"], details.get("ctx", {})
     match details["type"]:
         case "missing":

@@ -56,8 +56,10 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
         ("certManager: {enabled: false}", "cert-manager"),
         ("externalSecrets: false", "external-secrets"),
         ("rollouts: false", "argo-rollouts"),
-        ("observability: {metrics: false}", "prometheus-operator-crds"),
+        ("observability: {metrics: false}", "prometheus-operator-crds kube-prometheus-stack"),
         ("observability: {logs: false}", "loki alloy"),
+        ("observability: {grafana: false}", "grafana"),
+        ("observability: {grafana: 'https://grafana.acme.example'}", "grafana"),
         ("scaling: {verticalPodAutoscaler: false}", "vertical-pod-autoscaler"),
         ("postgresOperator: false", "cloudnative-pg plugin-barman-cloud"),
         ("backup: {destination: null}", "plugin-barman-cloud"),
@@ -73,10 +75,11 @@ def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path
     assert {path.name for path in (made.cd / "platform").iterdir()} - {"addons"} == kept
     for addon in kept:
         text = yaml.safe_dump(load(made.cd / "platform" / addon / "values.yaml"))
-        assert ("servicemonitor" in text.lower()) == (gone != "prometheus-operator-crds" and addon in MONITORED)
+        assert ("servicemonitor" in text.lower()) == ("kube-prometheus-stack" in kept and addon in MONITORED)
 
 
-MONITORED = {"alloy", "cert-manager", "external-secrets", "argo-rollouts", "argocd", "loki"}
+MONITORED = {"alloy", "argo-rollouts", "argocd", "cert-manager", "external-secrets", "loki"}
+MONITORED |= {"grafana", "kube-prometheus-stack"}
 
 
 def test_the_operator_of_databases_is_there_where_a_service_has_one(example: Platform, minimal: Platform) -> None:
@@ -222,7 +225,7 @@ def test_argo_cd_is_reached_through_the_gateway(example: Platform, minimal: Plat
     config = load(example.cd / "platform/argocd/values.yaml")["argo-cd"]
     assert config["global"]["domain"] == "argocd.acme.example"
     # A platform without a domain has no address for it, and nobody can come back there from GitHub.
-    assert own_objects(minimal.cd, "argocd") == []
+    assert {item["kind"] for item in own_objects(minimal.cd, "argocd")} == {"PrometheusRule"}
     assert load(minimal.cd / "platform/argocd/values.yaml")["argo-cd"]["dex"] == {"enabled": False}
 
 

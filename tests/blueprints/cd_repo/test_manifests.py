@@ -90,7 +90,9 @@ def test_an_unknown_field_is_found(released_example: Path, tmp_path: Path, kind:
 
 @pytest.mark.skipif(not VALIDATOR.is_file(), reason="the CRDs are not beside this checkout (../shared/bin)")
 def test_objects_match_the_schemas_of_their_crds(released: Path, released_example: Path, tmp_path: Path) -> None:
-    file = write([*every_object(released), *variants(released_example)], tmp_path / "all.yaml")
+    # The CRDs beside this checkout lack those of generators; custom-kinds.yaml has the one that is used.
+    items = [item for item in every_object(released) if group_of(item) != "generators.external-secrets.io"]
+    file = write([*items, *variants(released_example)], tmp_path / "all.yaml")
     run(BIN / "python", VALIDATOR, "--kubernetes", KUBERNETES, file)
 
 
