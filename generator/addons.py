@@ -48,6 +48,10 @@ def _backs_databases_up(spec: Spec) -> bool:
     return _runs_databases(spec) and spec.features.backup.destination is not None
 
 
+def _backs_clusters_up(spec: Spec) -> bool:
+    return spec.features.backup.clusters and spec.features.backup.destination is not None
+
+
 # In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, who certifies its hosts,
 # Grafana, whose namespace takes the dashboards of others, what watches and runs databases, how versions are rolled out,
 # and last Argo CD, whose objects need some of these. cert-manager ends at its start where the kinds of Gateway API are
@@ -71,6 +75,7 @@ ADDONS = (
     Addon("plugin-barman-cloud", "cnpg-system", -1, "restricted", _backs_databases_up),
     # It reads the files of all logs on its node, which Pod Security allows in a `privileged` namespace alone.
     Addon("alloy", "alloy", -1, "privileged", lambda spec: spec.features.observability.logs),
+    Addon("velero", "velero", -1, "restricted", _backs_clusters_up),
     Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),
     Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),
 )

@@ -196,19 +196,28 @@ class Notifications(Model):
 
 
 class Backup(Model):
-    """Where databases are backed up to."""
+    """Where databases and clusters are backed up to."""
 
     destination: (
         Annotated[str, Field(pattern=names.BACKUP, max_length=200, examples=["s3://acme-backups/postgres"])] | None
     ) = None
-    """A bucket and a path; each environment gets a folder there. Default: no backups, and `triptych` says so."""
+    """A bucket and a path; each environment gets a folder there, and each cluster one below `velero`. Default: no
+    backups, and `triptych` says so."""
+    clusters: bool = True
+    """Where there is a destination: install Velero in each cluster, which backs up its objects and volumes every day,
+    and proves every week that they come back."""
+    region: Annotated[str, Field(pattern=names.LABEL, max_length=names.MAX_LABEL, examples=["eu-central-1"])] | None = (
+        None
+    )
+    """Region of an S3 bucket. Default: S3 is asked for it."""
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """How long backups are kept: any moment of this time can be restored."""
+    """How long backups are kept: any moment of this time can be restored. Those of clusters that do not run the last
+    environment are kept for 7 days at most."""
     identity: dict[
         Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
         Annotated[str, Field(pattern=names.TEXT, max_length=500)],
     ] = {}
-    """Annotations by which the cloud lets the databases' service accounts write there, such as
+    """Annotations by which the cloud lets the service accounts of databases and of Velero write there, such as
     `eks.amazonaws.com/role-arn`. Default: none, as for EKS Pod Identity."""
 
 
@@ -237,7 +246,7 @@ class Features(Model):
     scaling: Scaling = Scaling()
     """What sizes services, besides the number of their pods."""
     backup: Backup = Backup()
-    """Where databases are backed up to."""
+    """Where databases and clusters are backed up to."""
     observability: Observability = Observability()
     """How services are watched."""
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from generator import addons, resolve
-from generator.models import Job, LogStorage, Resources, Service, ServiceOverride, Spec
+from generator.models import Backup, Job, LogStorage, Resources, Service, ServiceOverride, Spec
 from generator.quota import quota
 
 Answers = dict[str, Any]
@@ -127,7 +127,8 @@ def _cd(spec: Spec) -> Answers:
         "previews": _previews(spec) if spec.features.previews else {},
         "features": {
             "metrics": spec.features.observability.metrics,
-            "backup": spec.features.backup.model_dump(by_alias=True),
+            "backup": spec.features.backup.model_dump(by_alias=True, exclude={"clusters", "region"})
+            | {"store": _backup_store(spec.features.backup)},
             "logStorage": _log_storage(spec.features.observability.log_storage),
             "postgres": any(service.uses.postgres for service in spec.services),
             "verticalPodAutoscaler": spec.features.scaling.vertical_pod_autoscaler,
@@ -146,6 +147,24 @@ def _cd(spec: Spec) -> Answers:
             }
             for service in _services(spec)
         ],
+    }
+
+
+def _backup_store(backup: Backup) -> Answers:
+    """Return in Velero's words where clusters are backed up to; nothing where they are not."""
+    if backup.destination is None or not backup.clusters:
+        return {}
+    scheme, _, place = backup.destination.partition("://")
+    host, _, path = place.partition("/")
+    account = ""
+    if scheme == "https":
+        account, (host, _, path) = host.partition(".")[0], path.partition("/")
+    return {
+        "provider": {"s3": "aws", "gs": "gcp", "https": "azure"}[scheme],
+        "account": account,
+        "bucket": host,
+        "path": path,
+        "region": backup.region or "",
     }
 
 

@@ -62,7 +62,8 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
         ("observability: {grafana: 'https://grafana.acme.example'}", "grafana"),
         ("scaling: {verticalPodAutoscaler: false}", "vertical-pod-autoscaler"),
         ("postgresOperator: false", "cloudnative-pg plugin-barman-cloud"),
-        ("backup: {destination: null}", "plugin-barman-cloud"),
+        ("backup: {destination: null}", "plugin-barman-cloud velero"),
+        ("backup: {clusters: false}", "velero"),
     ],
 )
 def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path
 
 
 MONITORED = {"alloy", "argo-rollouts", "argocd", "cert-manager", "external-secrets", "loki"}
-MONITORED |= {"grafana", "kube-prometheus-stack"}
+MONITORED |= {"grafana", "kube-prometheus-stack", "velero"}
 
 
 def test_the_operator_of_databases_is_there_where_a_service_has_one(example: Platform, minimal: Platform) -> None:
