@@ -26,6 +26,7 @@ class Addon:
         pod_security: The Pod Security Standard that its namespace enforces.
         wanted: Tells whether a spec asks for it.
         hub: Whether only the cluster of Argo CD itself has it.
+        folder: Its folder, where that is not `platform/<name>`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Addon:
     pod_security: PodSecurity
     wanted: Callable[[Spec], bool]
     hub: bool = False
+    folder: str | None = None
 
 
 def _uses_postgres(spec: Spec) -> bool:
@@ -54,8 +56,8 @@ def _backs_clusters_up(spec: Spec) -> bool:
 
 # In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, who certifies its hosts,
 # Grafana, whose namespace takes the dashboards of others, what watches and runs databases, how versions are rolled out,
-# and last Argo CD, whose objects need some of these. cert-manager ends at its start where the kinds of Gateway API are
-# missing, so it comes after what brings them.
+# what may run, and last Argo CD, whose objects need some of these. cert-manager ends at its start where the kinds of
+# Gateway API are missing, so it comes after what brings them.
 ADDONS = (
     Addon("prometheus-operator-crds", "monitoring", -5, "restricted", lambda spec: spec.features.observability.metrics),
     Addon(
@@ -67,6 +69,7 @@ ADDONS = (
     ),
     Addon("external-secrets", "external-secrets", -4, "restricted", lambda spec: spec.features.external_secrets),
     Addon("envoy-gateway", "envoy-gateway-system", -4, "restricted", lambda spec: spec.features.gateway),
+    Addon("kyverno", "kyverno", -3, "restricted", lambda spec: spec.features.policies),
     Addon("cert-manager", "cert-manager", -3, "restricted", lambda spec: spec.features.cert_manager.enabled),
     Addon("grafana", "grafana", -3, "restricted", lambda spec: spec.features.observability.grafana is True),
     Addon("kube-prometheus-stack", "monitoring", -2, "restricted", lambda spec: spec.features.observability.metrics),
@@ -77,6 +80,7 @@ ADDONS = (
     Addon("alloy", "alloy", -1, "privileged", lambda spec: spec.features.observability.logs),
     Addon("velero", "velero", -1, "restricted", _backs_clusters_up),
     Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),
+    Addon("policies", "kyverno", 0, "restricted", lambda spec: spec.features.policies, folder="policies"),
     Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),
 )
 

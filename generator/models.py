@@ -237,6 +237,8 @@ class Features(Model):
     postgres_operator: bool = True
     """Install CloudNativePG in each cluster where a service uses postgres; switch it off where clusters have it already
     in the namespace `cnpg-system`."""
+    policies: bool = True
+    """Install Kyverno in each cluster; it lets into the environments only what is signed, trusted, and bounded."""
     notifications: Notifications = Notifications()
     """Who is told of deployments, failed syncs, services that are unwell, and alerts."""
     previews: bool = False

@@ -214,6 +214,7 @@ def _addon(addon: addons.Addon) -> Answers:
         "wave": addon.wave,
         "podSecurity": addon.pod_security,
         "hub": addon.hub,
+        **({"folder": addon.folder} if addon.folder else {}),
     }
 
 

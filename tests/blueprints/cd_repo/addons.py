@@ -34,12 +34,17 @@ def applications_of(repository: Path, **cluster: str) -> dict[str, Object]:
     return {application["metadata"]["labels"]["addon"]: application for application in objects(text)}
 
 
+def folder_of(repository: Path, addon: str) -> Path:
+    """Return the chart of an add-on."""
+    return repository / str(addons_of(repository)[addon].get("folder", f"platform/{addon}"))
+
+
 @cache
 def own_objects(repository: Path, addon: str) -> list[Object]:
     """Return the objects that an add-on's own templates make; an empty chart stands for that of others."""
     with TemporaryDirectory() as scratch:
-        chart = Path(shutil.copytree(repository / "platform" / addon, Path(scratch) / addon))
-        for dependency in load(chart / "Chart.yaml")["dependencies"]:
+        chart = Path(shutil.copytree(folder_of(repository, addon), Path(scratch) / addon))
+        for dependency in load(chart / "Chart.yaml").get("dependencies", []):
             stub = chart / "charts" / dependency["name"]
             stub.mkdir(parents=True)
             described = {"apiVersion": "v2", "name": dependency["name"], "version": dependency["version"]}

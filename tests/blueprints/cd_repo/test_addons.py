@@ -11,7 +11,7 @@ import yaml
 from generator.addons import ADDONS, wanted
 from generator.spec import load_spec
 from tests import platform as platforms
-from tests.blueprints.cd_repo.addons import HUB, addons_of, applications_of, load, own_objects
+from tests.blueprints.cd_repo.addons import HUB, addons_of, applications_of, folder_of, load, own_objects
 from tests.blueprints.cd_repo.support import by_kind
 from tests.platform import Platform
 from tests.tools import ROOT
@@ -21,7 +21,7 @@ BLUEPRINT = ROOT / "blueprints/cd-repo/platform"
 
 def test_each_add_on_is_a_folder_and_a_line() -> None:
     folders = {re.sub(r"\[%.*?%\]", "", path.name) for path in BLUEPRINT.iterdir()}
-    assert folders - {"addons"} == {addon.name for addon in ADDONS}
+    assert folders - {"addons"} == {addon.name for addon in ADDONS if addon.folder is None}
 
 
 def test_add_ons_stand_in_the_order_of_their_waves() -> None:
@@ -32,18 +32,18 @@ def test_add_ons_stand_in_the_order_of_their_waves() -> None:
 
 def test_every_chart_of_others_is_pinned(platform: Platform) -> None:
     for addon in addons_of(platform.cd):
-        chart = load(platform.cd / "platform" / addon / "Chart.yaml")
+        chart = load(folder_of(platform.cd, addon) / "Chart.yaml")
         assert chart["name"] == addon
-        for dependency in chart["dependencies"]:
+        for dependency in chart.get("dependencies", []):
             assert re.fullmatch(r"v?\d+\.\d+\.\d+", dependency["version"]), f"{addon}: not one version"
             assert dependency["repository"].startswith(("https://", "oci://"))
 
 
 def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Platform) -> None:
     for addon in addons_of(platform.cd):
-        folder = platform.cd / "platform" / addon
-        charts = {dependency["name"] for dependency in load(folder / "Chart.yaml")["dependencies"]}
-        own = "".join(path.read_text() for path in (folder / "templates").rglob("*.yaml"))
+        folder = folder_of(platform.cd, addon)
+        charts = {dependency["name"] for dependency in load(folder / "Chart.yaml").get("dependencies", [])}
+        own = "".join(path.read_text() for path in (folder / "templates").rglob("*.*"))
         for file in folder.glob("values*.yaml"):
             for key in load(file):
                 assert key in charts or f".Values.{key}" in own, f"{addon}: nothing reads {key}"
@@ -55,6 +55,7 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
         ("gateway: false", "envoy-gateway"),
         ("certManager: {enabled: false}", "cert-manager"),
         ("externalSecrets: false", "external-secrets"),
+        ("policies: false", "kyverno policies"),
         ("rollouts: false", "argo-rollouts"),
         ("observability: {metrics: false}", "prometheus-operator-crds kube-prometheus-stack"),
         ("observability: {logs: false}", "loki alloy"),
@@ -73,14 +74,15 @@ def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path
     kept = before - set(gone.split())
     assert len(kept) < len(before)
     assert set(applications_of(made.cd)) == kept
-    assert {path.name for path in (made.cd / "platform").iterdir()} - {"addons"} == kept
+    elsewhere = {addon.name for addon in ADDONS if addon.folder}
+    assert {path.name for path in (made.cd / "platform").iterdir()} - {"addons"} == kept - elsewhere
     for addon in kept:
-        text = yaml.safe_dump(load(made.cd / "platform" / addon / "values.yaml"))
+        text = yaml.safe_dump(load(folder_of(made.cd, addon) / "values.yaml"))
         assert ("servicemonitor" in text.lower()) == ("kube-prometheus-stack" in kept and addon in MONITORED)
 
 
 MONITORED = {"alloy", "argo-rollouts", "argocd", "cert-manager", "external-secrets", "loki"}
-MONITORED |= {"grafana", "kube-prometheus-stack", "velero"}
+MONITORED |= {"grafana", "kube-prometheus-stack", "kyverno", "velero"}
 
 
 def test_the_operator_of_databases_is_there_where_a_service_has_one(example: Platform, minimal: Platform) -> None:
@@ -127,7 +129,8 @@ def test_each_cluster_gets_the_add_ons_and_only_one_gets_argo_cd(example: Platfo
 
 def test_the_folder_of_an_application_is_there(platform: Platform) -> None:
     for addon, application in applications_of(platform.cd).items():
-        assert (platform.cd / application["spec"]["source"]["path"] / "Chart.yaml").is_file(), addon
+        assert platform.cd / application["spec"]["source"]["path"] == folder_of(platform.cd, addon)
+        assert (folder_of(platform.cd, addon) / "Chart.yaml").is_file(), addon
         assert application["spec"]["source"]["helm"]["releaseName"] == addon
 
 
