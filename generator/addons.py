@@ -75,7 +75,15 @@ ADDONS = (
     Addon("kube-prometheus-stack", "monitoring", -2, "restricted", lambda spec: spec.features.observability.metrics),
     Addon("cloudnative-pg", "cnpg-system", -2, "restricted", _runs_databases),
     Addon("loki", "loki", -2, "restricted", lambda spec: spec.features.observability.logs),
+    Addon("jaeger", "jaeger", -2, "restricted", lambda spec: spec.features.observability.traces),
     Addon("plugin-barman-cloud", "cnpg-system", -1, "restricted", _backs_databases_up),
+    Addon(
+        "opentelemetry-operator",
+        "opentelemetry",
+        -1,
+        "restricted",
+        lambda spec: spec.features.observability.traces,
+    ),
     # It reads the files of all logs on its node, which Pod Security allows in a `privileged` namespace alone.
     Addon("alloy", "alloy", -1, "privileged", lambda spec: spec.features.observability.logs),
     Addon("velero", "velero", -1, "restricted", _backs_clusters_up),

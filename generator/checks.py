@@ -299,6 +299,8 @@ def _variables(draft: Draft) -> Iterator[Fault]:
             names.address_variable(dependency): f"the chart, as the address of `{dependency}`"
             for dependency in service.depends_on
         }
+        if draft.features.observability.traces:
+            given[names.VARIABLE_OF_TRACES] = "the chart, for `features.observability.traces`"
         for store, variable in names.VARIABLES_OF_STORES.items():
             if getattr(service.uses, store):
                 yield from _given((*here, "uses", store), variable, given)

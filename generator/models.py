@@ -166,6 +166,8 @@ class Observability(Model):
     """Keep the logs of every pod in Loki, which Alloy brings there."""
     log_storage: LogStorage = LogStorage()
     """Where logs are kept."""
+    traces: bool = True
+    """Let services send their spans to collectors of OpenTelemetry, and keep traces in Jaeger."""
     grafana: SwitchOrAddress = True
     """Install Grafana in each cluster, with data sources and dashboards. Or the address of one that you have, in which
     deployments are annotations; its token is in Vault at `argocd/notifications#grafana-token`."""

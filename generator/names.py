@@ -155,8 +155,9 @@ VARIABLES_IN_USE = {
     "SERVICE_DESCRIPTION": "the service's own service.toml",
     "SERVICE_NAME": "the service's own service.toml",
 }
-# Kubernetes tells each container of its API in variables that begin so.
 VARIABLES_OF_STORES = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
+VARIABLE_OF_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
+# Kubernetes tells each container of its API in variables that begin so.
 VARIABLES_OF_KUBERNETES = "KUBERNETES_"
 
 # Registries that keep images below an account, and how deep a name may go there; None for as deep as one likes.

@@ -129,6 +129,7 @@ def _cd(spec: Spec) -> Answers:
             "metrics": spec.features.observability.metrics,
             "backup": spec.features.backup.model_dump(by_alias=True, exclude={"clusters", "region"})
             | {"store": _backup_store(spec.features.backup)},
+            "traces": spec.features.observability.traces,
             "logStorage": _log_storage(spec.features.observability.log_storage),
             "postgres": any(service.uses.postgres for service in spec.services),
             "verticalPodAutoscaler": spec.features.scaling.vertical_pod_autoscaler,

@@ -2,7 +2,7 @@
 
 import re
 
-from generator.names import VARIABLES_IN_USE, VARIABLES_OF_STORES
+from generator.names import VARIABLE_OF_TRACES, VARIABLES_IN_USE, VARIABLES_OF_STORES
 from tests.platform import Platform
 
 
@@ -13,7 +13,7 @@ def test_what_the_chart_sets_is_known_to_the_checks(minimal: Platform) -> None:
     found = re.findall(r"^ *- name: ([A-Z][A-Z0-9_]*)$", variables, re.MULTILINE)
 
     assert "PORT" in found
-    assert set(found) <= VARIABLES_IN_USE.keys() | set(VARIABLES_OF_STORES.values())
+    assert set(found) <= VARIABLES_IN_USE.keys() | {VARIABLE_OF_TRACES, *VARIABLES_OF_STORES.values()}
 
 
 def test_what_the_image_sets_is_known_to_the_checks(minimal: Platform) -> None:

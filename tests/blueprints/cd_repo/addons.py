@@ -40,8 +40,11 @@ def folder_of(repository: Path, addon: str) -> Path:
 
 
 @cache
-def own_objects(repository: Path, addon: str) -> list[Object]:
-    """Return the objects that an add-on's own templates make; an empty chart stands for that of others."""
+def own_objects(repository: Path, addon: str, *values: str) -> list[Object]:
+    """Return the objects that an add-on's own templates make; an empty chart stands for that of others.
+
+    `values` are files of the add-on that go over its values.yaml, such as that of a cluster.
+    """
     with TemporaryDirectory() as scratch:
         chart = Path(shutil.copytree(folder_of(repository, addon), Path(scratch) / addon))
         for dependency in load(chart / "Chart.yaml").get("dependencies", []):
@@ -54,7 +57,7 @@ def own_objects(repository: Path, addon: str) -> list[Object]:
         given = chart / "given.yaml"
         given.write_text(yaml.safe_dump(applications_of(repository)[addon]["spec"]["source"]["helm"]["valuesObject"]))
         command = (tool("helm"), "template", addon, chart, f"--namespace={namespace}", f"--values={given}")
-        return objects(run(*command, *known).stdout)
+        return objects(run(*command, *known, *(f"--values={chart / file}" for file in values)).stdout)
 
 
 def every_object(repository: Path) -> Iterator[Object]:

@@ -61,6 +61,7 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
         ("observability: {logs: false}", "loki alloy"),
         ("observability: {grafana: false}", "grafana"),
         ("observability: {grafana: 'https://grafana.acme.example'}", "grafana"),
+        ("observability: {traces: false}", "jaeger opentelemetry-operator"),
         ("scaling: {verticalPodAutoscaler: false}", "vertical-pod-autoscaler"),
         ("postgresOperator: false", "cloudnative-pg plugin-barman-cloud"),
         ("backup: {destination: null}", "plugin-barman-cloud velero"),
@@ -82,7 +83,7 @@ def test_a_switch_leaves_nothing_of_an_add_on(features: str, gone: str, tmp_path
 
 
 MONITORED = {"alloy", "argo-rollouts", "argocd", "cert-manager", "external-secrets", "loki"}
-MONITORED |= {"grafana", "kube-prometheus-stack", "kyverno", "velero"}
+MONITORED |= {"grafana", "kube-prometheus-stack", "kyverno", "opentelemetry-operator", "velero"}
 
 
 def test_the_operator_of_databases_is_there_where_a_service_has_one(example: Platform, minimal: Platform) -> None:

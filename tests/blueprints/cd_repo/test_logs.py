@@ -37,7 +37,7 @@ def test_the_agent_gets_its_configuration_and_brings_logs_to_where_loki_is(examp
     (url,) = re.findall(r'url = "(.*?)"', config)
     assert url == "http://loki.loki.svc.cluster.local:3100/loki/api/v1/push"
     allowed = made_of_loki(example)["spec"]["ingress"][0]["from"][0]["namespaceSelector"]["matchExpressions"][0]
-    assert {"alloy", "monitoring"} == set(allowed["values"])
+    assert {"alloy", "grafana", "monitoring"} == set(allowed["values"])
 
 
 def made_of_loki(platform: Platform) -> Object:

@@ -52,6 +52,7 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
     "egress": [{"egress": []}, {"egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}]}],
     "team": [{"team": ""}, {"team": "payments"}],
     "metrics": [{}, {"global": {"monitoring": {"enabled": False}}}],
+    "traces": [{}, {"global": {"tracing": {"enabled": False}}}],
     "recommendations": [{}, {"global": {"verticalPodAutoscaler": False}}],
     "spot": [{}, {"global": {"spot": True}}, {"global": {"spot": False}}],
     "pull secrets": [{}, {"global": {"imagePullSecrets": ["ghcr"]}}],
