@@ -83,6 +83,7 @@ def _app(spec: Spec) -> Answers:
                 "language": service.language,
                 "owner": resolve.owner(spec, service),
                 "port": resolve.port(spec, service),
+                "dependsOn": sorted(service.depends_on),
             }
             for service in _services(spec)
         ],

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -33,7 +34,14 @@ runs:
 # act itself brings what a workflow checks out, where that names no branch.
 CHECKOUT = """
 name: Check out
-runs: {using: composite, steps: [{run: 'cp -R "$APP/.github" .', shell: bash}]}
+runs:
+  using: composite
+  steps: [{run: 'git clone --quiet "$APP" clone && cp -R clone/. . && rm -r clone', shell: bash}]
+"""
+# What `docker` is asked to build.
+DOCKER = """#!/bin/sh
+[ "$1" = build ] || exit 0
+echo "docker $*" >> "$MAKE_LOG"
 """
 DO_NOTHING = """
 name: Do nothing
@@ -61,7 +69,14 @@ def test_zizmor_finds_nothing(platform: Platform) -> None:
 
 
 def test_shellcheck_finds_nothing(example: Platform) -> None:
-    run(tool("shellcheck"), *sorted((example.app / ".github/scripts").iterdir()))
+    run(tool("shellcheck"), *sorted((example.app / ".github/scripts").glob("*.sh")))
+
+
+def test_ruff_finds_nothing(example: Platform) -> None:
+    scripts = [path for path in (example.app / ".github/scripts").iterdir() if path.suffix != ".sh"]
+    assert len(scripts) == 3
+    options = ("--isolated", "--no-cache", "--line-length=120", "--target-version=py310")
+    run(sys.executable, "-m", "ruff", "check", *options, "--select=E,F,W,I,N,UP,B,C4,SIM,RUF,PTH,D1,RET", *scripts)
 
 
 def test_yamllint_finds_nothing(platform: Platform) -> None:
@@ -125,6 +140,8 @@ def runner(app: Path, tmp_path: Path) -> Act:
     make.parent.mkdir()
     make.write_text(MAKE)
     make.chmod(0o755)
+    (make.parent / "docker").write_text(DOCKER)
+    (make.parent / "docker").chmod(0o755)
 
     def act(
         event: str, workflow: str, *options: str, payload: dict[str, object], **environment: str
@@ -230,10 +247,12 @@ def test_a_preview_holds_up_no_pull_request(rendered: Callable[[str], Platform])
     assert "concurrency" not in preview
 
 
-def checks(act: Act, tmp_path: Path, fails_on: str = "nothing") -> tuple[CompletedProcess[str], list[str]]:
+def checks(
+    act: Act, tmp_path: Path, fails_on: str = "nothing", base: str = ""
+) -> tuple[CompletedProcess[str], list[str]]:
     log = tmp_path / "make.log"
     log.touch()
-    payload = {"pull_request": {"number": 1, "head": {"ref": "topic"}, "base": {"ref": "develop"}}}
+    payload = {"pull_request": {"number": 1, "head": {"ref": "topic"}, "base": {"ref": "develop", "sha": base}}}
     result = act("pull_request", "checks.yml", payload=payload, MAKE_LOG=str(log), MAKE_FAILS_ON=fails_on)
     return result, sorted(log.read_text().splitlines())
 
@@ -242,8 +261,29 @@ def checks(act: Act, tmp_path: Path, fails_on: str = "nothing") -> tuple[Complet
 def test_a_pull_request_tests_the_library_and_each_service(act: Act, tmp_path: Path) -> None:
     result, calls = checks(act, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert calls == ["make lint test svc=catalog", "make lint test svc=orders", "make lint-shared test-shared"]
+    images = [f"docker build --file services/{name}/Dockerfile --tag check-{name} ." for name in ("catalog", "orders")]
+    assert calls == [
+        *images,
+        *("make lint test svc=catalog", "make lint test svc=orders", "make lint-shared test-shared"),
+    ]
     assert re.search(r"\[Checks/gate\s*\].*Job succeeded", result.stdout)
+
+
+@pytest.mark.slow
+def test_a_pull_request_builds_what_it_changes_and_tests_its_neighbours(act: Act, tmp_path: Path) -> None:
+    app = tmp_path / "app-repo"
+    base = run("git", "rev-parse", "HEAD", cwd=app).stdout.strip()
+    (app / "services/catalog/README.md").write_text("$(touch pwned)\n")
+    (app / "services/catalog/$(touch pwned)").write_text("hostile")
+    run("git", "add", "--all", cwd=app)
+    run("git", "commit", "--quiet", "--message=$(touch pwned) `touch pwned`", cwd=app)
+    result, calls = checks(act, tmp_path, base=base)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert calls == [
+        "docker build --file services/catalog/Dockerfile --tag check-catalog .",
+        *("make lint test svc=catalog", "make lint test svc=orders", "make lint-shared test-shared"),
+    ]
+    assert not list(tmp_path.rglob("pwned"))
 
 
 @pytest.mark.slow
@@ -251,7 +291,7 @@ def test_a_pull_request_tests_the_library_and_each_service(act: Act, tmp_path: P
 def test_one_failure_closes_the_gate(act: Act, tmp_path: Path, fails_on: str) -> None:
     result, calls = checks(act, tmp_path, fails_on)
     assert result.returncode != 0
-    assert len(calls) == 3
+    assert len(calls) == 5
     assert re.search(r"\[Checks/gate\s*\].*Job failed", result.stdout)
 
 
@@ -259,6 +299,7 @@ def test_one_failure_closes_the_gate(act: Act, tmp_path: Path, fails_on: str) ->
 def test_without_services_the_gate_is_open(act: Act, tmp_path: Path) -> None:
     for path in (tmp_path / "app-repo/services").glob("*/service.toml"):
         path.unlink()
+    run("git", "commit", "--quiet", "--all", "--message=Remove them", cwd=tmp_path / "app-repo")
     result, calls = checks(act, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert calls == ["make lint-shared test-shared"]

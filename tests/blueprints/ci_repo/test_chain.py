@@ -1,176 +1,17 @@
 """A push to app-repo, executed: app-push.yml, release.yml, batch.yml, shared-pipeline.yml, and one commit in cd-repo.
 
-act runs the workflows on this machine; git, buildah, skopeo, and the image registry are real. Actions that only GitHub
-can run have stand-ins in `actions/`; Cosign, Trivy, and Syft are fakes that the installing steps put on PATH.
+tests/test_whole_chain.py follows one change from services.yaml to production and back.
 """
 
 import json
-import re
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.blueprints.ci_repo.conftest import commit
-from tests.blueprints.ci_repo.test_build_image import point_to
-from tests.blueprints.ci_repo.test_gates import TRIVY
+from tests.blueprints.ci_repo.github import GitHub
+from tests.blueprints.ci_repo.machine import commit
 from tests.blueprints.ci_repo.test_library import LIBRARY, change, raise_version
-from tests.blueprints.ci_repo.toolbox import COSIGN, GH, SYFT, Toolbox
-from tests.platform import Platform
-from tests.tools import run, tool
-
-ACTIONS = Path(__file__).parent / "actions"
-STAND_INS = {
-    "actions/checkout": "checkout",
-    "actions/create-github-app-token": "create-github-app-token",
-    "actions/download-artifact": "download-artifact",
-    "actions/setup-python": "nothing",
-    "actions/upload-artifact": "upload-artifact",
-    "anchore/sbom-action": "install-syft",
-    "aquasecurity/trivy-action": "install-trivy",
-    "azure/setup-helm": "install-helm",
-    "docker/setup-buildx-action": "nothing",
-    "sigstore/cosign-installer": "install-cosign",
-}
-SECRETS = ("GITHUB_TOKEN", "READER_APP_PRIVATE_KEY", "REGISTRAR_APP_PRIVATE_KEY")
-VARIABLES = ("READER_APP_CLIENT_ID", "REGISTRAR_APP_CLIENT_ID")
-# act's last line of a job: `[orders-2/Shared pipeline/Image] 🏁  Job succeeded`; the first part is the caller's name.
-JOB = re.compile(
-    r"^\[(?P<caller>[^\]/]+)/(?:(?P<workflow>[^\]/]+)/)?(?P<job>[^\]/]+?)(?:-\d+)? *\] .*Job succeeded", re.MULTILINE
-)
-
-
-@dataclass
-class Run:
-    """What a workflow run did."""
-
-    succeeded: bool
-    output: str
-
-    @property
-    def jobs(self) -> set[str]:
-        """The jobs that ran to their end, as `<service>/<job>` where they belong to a service."""
-        return {
-            f"{re.sub(r'-[0-9]+$', '', m['caller'])}/{m['job']}" if m["workflow"] == "Shared pipeline" else m["job"]
-            for m in JOB.finditer(self.output)
-        }
-
-
-@dataclass
-class GitHub:
-    """The three repositories on a server, and the runner of ci-repo's workflows."""
-
-    folder: Path
-    source: Path
-    ci: Path
-    cd: Path
-    registry: str
-    env: dict[str, str]
-
-    def push(self, branch: str = "develop") -> str:
-        """Push to a branch of app-repo and return the commit."""
-        bare = self.folder / "acme" / "app-repo"
-        run("git", "push", "--quiet", "--force", bare, f"HEAD:refs/heads/{branch}", cwd=self.source)
-        return run("git", "rev-parse", "HEAD", cwd=self.source).stdout.strip()
-
-    def app_push(self, sha: str, ref: str = "refs/heads/develop", **env: str) -> Run:
-        """Deliver the event that app-repo sends after a push."""
-        payload = {"repository": "acme/app-repo", "ref": ref, "sha": sha, "before": "f" * 40, "actor": "octo-cat"}
-        event = {"action": "app-push", "client_payload": payload}
-        return self.act("repository_dispatch", "app-push.yml", event, env)
-
-    def run_by_hand(self, service: str, *, deploy: bool, branch: str = "main") -> Run:
-        # GitHub sends all inputs as text.
-        event = {"ref": f"refs/heads/{branch}", "inputs": {"ref": "develop", "deploy": str(deploy).lower()}}
-        return self.act("workflow_dispatch", f"{service}-pipeline.yml", event, {})
-
-    def act(self, name: str, workflow: str, event: Any, env: dict[str, str]) -> Run:
-        path = self.folder / "event.json"
-        path.write_text(json.dumps(event))
-        pins = re.findall(r"uses: ([\w-]+/[\w-]+)\S*@([0-9a-f]{40})", "".join(w.read_text() for w in self.workflows))
-        replace = [f"--local-repository={a}@{commit}={ACTIONS / STAND_INS[a]}" for a, commit in sorted(set(pins))]
-        # GitHub says which workflow runs; act does not.
-        env = {**self.env, "GITHUB_WORKFLOW_REF": f"acme/ci-repo/.github/workflows/{workflow}@refs/heads/main", **env}
-        result = run(
-            *(tool("act"), name, "--workflows", f".github/workflows/{workflow}", "--eventpath", path),
-            *("--platform=ubuntu-24.04=-self-hosted", "--use-new-action-cache", *replace),
-            *(f"--secret={name}=value-of-{name}" for name in SECRETS),
-            *(f"--var={name}=value-of-{name}" for name in VARIABLES),
-            *("--action-cache-path", self.folder / "cache"),
-            *(f"--env={key}={value}" for key, value in env.items()),
-            cwd=self.ci,
-            env={"XDG_CACHE_HOME": str(self.folder / "cache"), **self.env},
-            check=False,
-        )
-        return Run(result.returncode == 0, result.stdout + result.stderr)
-
-    @property
-    def workflows(self) -> list[Path]:
-        return sorted((self.ci / ".github" / "workflows").glob("*.yml"))
-
-    def commits(self) -> list[str]:
-        """The subjects of cd-repo's commits, newest first, without the one that created it."""
-        return run("git", "log", "--format=%s", "main", cwd=self.cd).stdout.splitlines()[:-1]
-
-    def tags(self, service: str) -> list[str]:
-        """Return the tags of a service's image in the registry."""
-        image = f"docker://{self.registry}/acme/{service}"
-        found = run("skopeo", "list-tags", image, env=self.env, check=False)
-        return sorted(json.loads(found.stdout)["Tags"]) if found.returncode == 0 else []
-
-    def digest(self, service: str) -> str:
-        """Return the digest that cd-repo's registry has for a service in dev."""
-        text = run("git", "show", f"main:registry/releases/dev/{service}.yaml", cwd=self.cd).stdout
-        (digest,) = re.findall(r"sha256:[0-9a-f]{64}", text)
-        return str(digest)
-
-
-@dataclass
-class Machine:
-    """A machine that builds and pushes: the image registry's address, and its environment."""
-
-    registry: str
-    env: dict[str, str]
-
-
-@pytest.fixture
-def machine(builder: dict[str, str], registry: tuple[str, dict[str, str]]) -> Machine:
-    address, env = registry
-    return Machine(address, {**builder, **env})
-
-
-@pytest.fixture
-def github(example: Platform, ci: Path, source: Path, tools: Toolbox, machine: Machine) -> GitHub:
-    server = source.parent / "server"
-    address = machine.registry
-    point_to(ci, f"{address}/acme")
-    for workflow in (ci / ".github" / "workflows").glob("*.yml"):
-        workflow.write_text(workflow.read_text().replace("ghcr.io/acme", f"{address}/acme"))
-    commit(ci, "Use the registry of the test")
-    run("git", "remote", "add", "origin", "https://github.com/acme/ci-repo.git", cwd=ci)
-    for name, path in (("app-repo", source), ("ci-repo", ci), ("cd-repo", example.cd)):
-        bare = server / "acme" / name
-        run("git", "clone", "--quiet", "--bare", path, bare)
-        run("git", "config", "uploadpack.allowAnySHA1InWant", "true", cwd=bare)
-    (server / "acme" / "cd-repo.git").symlink_to(server / "acme" / "cd-repo")
-    config = server / "gitconfig"
-    config.write_text(
-        f'[url "{server}/"]\n\tinsteadOf = https://github.com/\n[user]\n\tname = Test\n\temail = test@acme.example\n'
-    )
-    for name, body in (("cosign", COSIGN), ("trivy", TRIVY), ("syft", SYFT)):
-        tools.add(name, body, folder=name)
-    (tools.folder / "helm").mkdir()
-    (tools.folder / "helm/helm").symlink_to(tool("helm"))
-    env = {
-        "ARTIFACTS": str(server / "artifacts"),
-        "TOOLBOX": str(tools.folder),
-        "FAKE_COSIGN_STATE": str(server / "signatures"),
-        "GIT_CONFIG_GLOBAL": str(config),
-        **machine.env,
-    }
-    return GitHub(server, source, ci, server / "acme" / "cd-repo", address, env)
-
+from tests.blueprints.ci_repo.toolbox import GH, Toolbox
+from tests.tools import run
 
 LEGS = {service: {f"{service}/{job}" for job in ("Test", "Image", "Sign")} for service in ("catalog", "orders")}
 
@@ -292,7 +133,7 @@ def test_on_another_branch_of_ci_repo_a_run_is_a_trial(github: GitHub, tools: To
 
 @pytest.mark.slow
 def test_a_missing_setting_stops_the_run_and_is_named(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.blueprints.ci_repo.test_chain.VARIABLES", ())
+    monkeypatch.setattr("tests.blueprints.ci_repo.github.VARIABLES", ())
     done = github.app_push(github.push())
     assert not done.succeeded
     assert "not set: READER_APP_CLIENT_ID REGISTRAR_APP_CLIENT_ID" in done.output

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.blueprints.ci_repo.conftest import commit
+from tests.blueprints.ci_repo.machine import commit
 from tests.tools import run
 
 

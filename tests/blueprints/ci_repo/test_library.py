@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.blueprints.ci_repo.conftest import commit
+from tests.blueprints.ci_repo.machine import commit
 from tests.tools import BIN, ROOT, run, tool
 
 LIBRARY = "helm-templates/base"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.blueprints.cd_repo.test_library import hold_back
-from tests.blueprints.ci_repo.conftest import commit
+from tests.blueprints.ci_repo.machine import commit
 from tests.blueprints.ci_repo.test_build_image import point_to
 from tests.blueprints.ci_repo.test_library import LIBRARY, VERSION, change, raise_version
 from tests.blueprints.ci_repo.toolbox import COSIGN, GH, Toolbox

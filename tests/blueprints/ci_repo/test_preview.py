@@ -8,15 +8,15 @@ import pytest
 import yaml
 
 from tests import platform as platforms
-from tests.blueprints.ci_repo.conftest import commit
+from tests.blueprints.ci_repo.github import GitHub, Run
+from tests.blueprints.ci_repo.machine import commit
 from tests.blueprints.ci_repo.test_accept_push import COMMIT
-from tests.blueprints.ci_repo.test_chain import GitHub, Run, github, machine
 from tests.blueprints.ci_repo.test_detect_changes import Pipeline, pipeline
 from tests.blueprints.ci_repo.toolbox import Toolbox
 from tests.platform import Platform
 from tests.tools import run
 
-__all__ = ["github", "machine", "pipeline"]
+__all__ = ["pipeline"]
 
 
 @pytest.fixture(scope="module")
