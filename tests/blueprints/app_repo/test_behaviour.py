@@ -21,6 +21,7 @@ import pytest
 
 from tests.blueprints.app_repo.languages import LANGUAGES, Language
 from tests.blueprints.app_repo.process import Service, free_port, started
+from tests.blueprints.cd_repo import promql
 from tests.tools import run
 
 pytestmark = pytest.mark.slow
@@ -290,6 +291,13 @@ def test_requests_are_measured_by_route(fresh: Service) -> None:
     assert samples(fresh, "http_server_active_requests", http_request_method="GET") == [0]
     assert samples(fresh, "service_build_info", version="1.2.3", revision="abc") == [1]
     assert samples(fresh, "process_resident_memory_bytes")[0] > 1_000_000
+
+
+def test_it_exposes_what_dashboards_and_alerts_ask_for(service: Service) -> None:
+    ask(service, "GET", "/items")
+    text = ask(service, "GET", "/metrics").body.decode()
+    exposed = {re.split(r"[ {]", line)[0] for line in text.splitlines() if not line.startswith("#")}
+    assert set(promql.of_skeletons()) <= exposed
 
 
 def test_no_caller_can_make_labels(service: Service) -> None:

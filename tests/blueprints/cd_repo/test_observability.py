@@ -1,7 +1,6 @@
 """Alerts, their runbooks, and whom they reach: of services and of all add-ons alike."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 import yaml
 
 from tests import platform as platforms
+from tests.blueprints.cd_repo import promql
 from tests.blueprints.cd_repo.addons import addons_of, load, own_objects
 from tests.blueprints.cd_repo.support import Object, by_kind
 from tests.platform import Platform
@@ -18,16 +18,8 @@ from tests.tools import run, system_tool
 CASES = Path(__file__).parent / "alerts"
 
 
-def rules(items: list[Object]) -> Iterator[Object]:
-    """Yield the alerting rules of these objects."""
-    for item in items:
-        if item["kind"] == "PrometheusRule":
-            for group in item["spec"]["groups"]:
-                yield from (rule for rule in group["rules"] if "alert" in rule)
-
-
 def alerts_of(repository: Path, addon: str) -> list[Object]:
-    return list(rules(own_objects(repository, addon)))
+    return [rule for rule in promql.rules(own_objects(repository, addon)) if "alert" in rule]
 
 
 def test_alerts_of_add_ons_say_how_bad_whose_and_what_to_do(example: Platform) -> None:
