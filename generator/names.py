@@ -192,7 +192,9 @@ class DerivedName:
 SUFFIXES = (
     "-helm-test",
     "-helm-test-access",
+    "-canary",
     "-preview",
+    "-stable",
     "-redis",
     "-postgres",
     "-postgres-r",

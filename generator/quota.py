@@ -47,7 +47,11 @@ def _demands(spec: Spec, service: Service, environment: str) -> Iterator[Demand]
     override = service.environments.get(environment, ServiceOverride())
     size = resolve.sizing(spec.defaults, service, override)
     pods = size.autoscaling.max or 1
-    if (override.rollout or resolve.rollout(spec, service)) == "blueGreen":
+    rollout = override.rollout or resolve.rollout(spec, service)
+    # A canary with a share of the requests, not of the pods, leaves the old version all of its own until it is done.
+    if rollout == "blueGreen" or (
+        rollout == "canary" and spec.features.rollouts and resolve.route_of(service, environment)
+    ):
         pods *= 2
     else:
         pods += -(-pods // 4)  # maxSurge: 25%

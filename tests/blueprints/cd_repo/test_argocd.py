@@ -20,6 +20,7 @@ from tests.blueprints.cd_repo.support import (
     release,
     rendered,
     services_of,
+    with_values,
 )
 from tests.blueprints.cd_repo.test_manifests import every_object, variants
 from tests.platform import Platform, answers_of
@@ -187,6 +188,35 @@ def test_a_sync_leaves_the_live_version_of_a_blue_green_service_where_it_is(
         ]
         # Without this option the field is left out of the comparison only, and every sync still overwrites it.
         assert "RespectIgnoreDifferences=true" in spec["syncPolicy"]["syncOptions"]
+
+
+def test_a_sync_leaves_the_weights_of_a_canary_where_they_are(released_example: Path) -> None:
+    spec = load(released_example / "argocd/environments/prod/services.yaml")["spec"]["template"]["spec"]
+    (ignored,) = (one for one in spec["ignoreDifferences"] if one["kind"] == "HTTPRoute")
+    (path,) = ignored["jqPathExpressions"]
+    label, value = '.metadata.labels["app.kubernetes.io/component"]', "canary"
+    assert path == f'select({label} == "{value}") | .spec.rules[].backendRefs[].weight'
+    route = {"host": "a.example", "path": "/v1"}
+
+    def route_of(**values: Any) -> Object:
+        made = with_values(released_example, "catalog", "prod", **values).values()
+        (found,) = (item for item in made if item["kind"] == "HTTPRoute")
+        return found
+
+    # Only routes that Argo Rollouts writes into are taken from the cluster: of all others, git alone decides.
+    canary = route_of(rollout="canary", route=route)
+    assert canary["metadata"]["labels"]["app.kubernetes.io/component"] == value
+    for rollout in ("rolling", "blueGreen"):
+        assert "app.kubernetes.io/component" not in route_of(rollout=rollout, route=route)["metadata"]["labels"]
+    # What a sync takes from there is the whole list (argoproj/argo-cd#25284), so a route's rules never change under its
+    # name; what is no rule may.
+    for change, other in (({"path": "/v2"}, True), ({"host": "b.example"}, False)):
+        changed = route_of(rollout="canary", route=route | change)
+        assert (changed["metadata"]["name"] != canary["metadata"]["name"]) == other
+        assert (changed["spec"]["rules"] != canary["spec"]["rules"]) == other
+    workload = with_values(released_example, "catalog", "prod", rollout="canary", route=route)["Rollout/catalog"]
+    plugins = workload["spec"]["strategy"]["canary"]["trafficRouting"]["plugins"]
+    assert plugins["argoproj-labs/gatewayAPI"]["httpRoute"] == canary["metadata"]["name"]
 
 
 def test_a_cluster_without_a_region_has_no_file_of_one(released_example: Path, tmp_path: Path) -> None:

@@ -154,8 +154,17 @@ def test_a_plain_service_has_exactly_these_objects(released_example: Path) -> No
         ({"postgres": POSTGRES_VALUES, "global": NO_BACKUP}, POSTGRES, set()),
         ({"postgres": POSTGRES_VALUES, "global": BACKUP}, POSTGRES | BACKED_UP, set()),
         ({"jobs": {"tidy": {"schedule": "@daily", "args": ["tidy"]}}}, {"CronJob/catalog-tidy"}, set()),
-        ({"rollout": "canary"}, {"Rollout/catalog"}, {"Deployment/catalog"}),
-        ({"rollout": "blueGreen"}, {"Rollout/catalog", "Service/catalog-preview"}, {"Deployment/catalog"}),
+        ({"rollout": "canary"}, {"Rollout/catalog", "AnalysisTemplate/catalog"}, {"Deployment/catalog"}),
+        (
+            {"rollout": "blueGreen"},
+            {
+                "Rollout/catalog",
+                "Service/catalog-preview",
+                "AnalysisTemplate/catalog",
+                "AnalysisTemplate/catalog-preview",
+            },
+            {"Deployment/catalog"},
+        ),
         ({"autoscaling": {"min": 3, "max": 3}}, set(), {"HorizontalPodAutoscaler/catalog"}),
         ({"global": {"monitoring": MONITORING}}, set(), {"ServiceMonitor/catalog", "PrometheusRule/catalog"}),
         ({"global": {"verticalPodAutoscaler": False}}, set(), {"VerticalPodAutoscaler/catalog"}),
@@ -331,8 +340,12 @@ def test_only_the_edges_of_the_spec_are_open(platform: Platform, released: Path)
         spec = policies[service["name"]]
         assert spec["policyTypes"] == ["Ingress", "Egress"]
         dependencies = service["values"].get("dependsOn", [])
-        gateway = ["namespace/envoy-gateway-system"] if service["values"].get("route") else []
-        assert peers(spec["ingress"], "from") == ["namespace/monitoring", *gateway, *service["callers"]]
+        outside = ["namespace/monitoring"]
+        # Who asks a version that waits whether it answers.
+        rollout = service["values"].get("rollout", answers["defaults"]["rollout"])
+        outside += ["namespace/argo-rollouts"] if rollout == "blueGreen" else []
+        outside += ["namespace/envoy-gateway-system"] if service["values"].get("route") else []
+        assert peers(spec["ingress"], "from") == [*outside, *service["callers"]]
         stores: list[tuple[str, Any]] = (
             [(f"{service['name']}-redis", "redis")] if service["values"].get("redis") else []
         )
@@ -424,6 +437,30 @@ def test_a_route_leads_to_the_service(released_example: Path) -> None:
     assert route["hostnames"] == ["catalog.acme.example"]
     assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/v1"}}]
     assert (rule["backendRefs"][0]["name"], rule["backendRefs"][0]["port"]) == ("catalog", service_port["port"])
+
+
+def test_a_canary_of_a_service_with_a_route_gets_a_share_of_its_requests(released_example: Path) -> None:
+    objects = with_values(released_example, "catalog", "dev", route=ROUTE, rollout="canary")
+    canary = objects["Rollout/catalog"]["spec"]["strategy"]["canary"]
+    route = objects[f"HTTPRoute/{canary['trafficRouting']['plugins']['argoproj-labs/gatewayAPI']['httpRoute']}"]
+    (rule,) = route["spec"]["rules"]
+    weights = {reference["name"]: reference["weight"] for reference in rule["backendRefs"]}
+    # Argo Rollouts finds both in the route, else no canary begins; the old version has everything at first.
+    assert weights == {canary["stableService"]: 100, canary["canaryService"]: 0}
+    everybody = objects["Service/catalog"]["spec"]
+    assert all(objects[f"Service/{name}"]["spec"] == everybody for name in weights)
+    # Scraped once: the Services of the two versions have the same pods behind them as that of all.
+    monitor = objects["ServiceMonitor/catalog"]["spec"]["selector"]
+    (expression,) = monitor["matchExpressions"]
+    assert (expression["key"], expression["operator"]) == ("app.kubernetes.io/component", "NotIn")
+    scraped = [
+        item["metadata"]["name"]
+        for item in objects.values()
+        if item["kind"] == "Service"
+        and monitor["matchLabels"].items() <= item["metadata"]["labels"].items()
+        and item["metadata"]["labels"].get(expression["key"]) not in expression["values"]
+    ]
+    assert scraped == ["catalog"]
 
 
 # ── helm test ──

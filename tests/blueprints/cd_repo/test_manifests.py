@@ -150,7 +150,7 @@ def greatest_demand(items: list[Object]) -> dict[str, Any]:
         spec, name = item.get("spec", {}), item["metadata"]["name"]
         if item["kind"] in {"Deployment", "Rollout"}:
             pods = scaled.get(name, spec.get("replicas", 1))
-            if "blueGreen" in spec["strategy"]:
+            if "blueGreen" in spec["strategy"] or "trafficRouting" in spec["strategy"].get("canary", {}):
                 pods *= 2
             elif spec["strategy"].get("type") != "Recreate":
                 pods += -(-pods // 4)

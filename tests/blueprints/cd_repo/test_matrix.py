@@ -102,7 +102,8 @@ def expected_kinds(values: dict[str, Any]) -> set[str]:
     watched = environment.get("monitoring", {}).get("enabled", True)
     kinds = {"ServiceAccount", "Service", "NetworkPolicy", "PodDisruptionBudget", "Job"}
     kinds |= {"Deployment"} if values["rollout"] == "rolling" or values["redis"] else set()
-    kinds |= {"Rollout"} if values["rollout"] != "rolling" else set()
+    if values["rollout"] != "rolling":
+        kinds |= {"Rollout"} | ({"AnalysisTemplate"} if watched or values["rollout"] == "blueGreen" else set())
     kinds |= {"HorizontalPodAutoscaler"} if values["autoscaling"]["min"] < values["autoscaling"]["max"] else set()
     kinds |= {"VerticalPodAutoscaler"} if environment.get("verticalPodAutoscaler", True) else set()
     kinds |= {"ServiceMonitor", "PrometheusRule"} if watched else set()

@@ -126,14 +126,16 @@ def test_what_is_called_by_what_is_called_is_looked_for_once(cd: Path) -> None:
 def test_a_service_runs_once_with_the_image_of_the_pull_request(cd: Path, tmp_path: Path) -> None:
     write(cd, 12, ["orders"])
     made = rendered(cd, applications(cd, 12, tmp_path / "expand")["orders.previews.12.cluster-1"])
-    workload = made["Rollout/orders"]
+    workload = made["Deployment/orders"]
     (container,) = workload["spec"]["template"]["spec"]["containers"]
     assert container["image"].endswith(f"{build('orders', 12)['version']}@{build('orders', 12)['digest']}")
     assert workload["spec"]["replicas"] == 1
     assert made["HTTPRoute/orders"]["spec"]["hostnames"] == ["orders-12.preview.acme.example"]
     # Nobody is woken by a preview, and it claims nothing of what the environment has.
     kinds = {item["kind"] for item in made.values()}
-    assert kinds.isdisjoint({"PrometheusRule", "ServiceMonitor", "HorizontalPodAutoscaler", "ScheduledBackup"})
+    assert kinds.isdisjoint(
+        {"PrometheusRule", "ServiceMonitor", "AnalysisTemplate", "HorizontalPodAutoscaler", "ScheduledBackup"}
+    )
 
 
 def test_the_namespace_has_bounds(cd: Path, tmp_path: Path) -> None:

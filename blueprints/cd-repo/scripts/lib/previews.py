@@ -47,6 +47,8 @@ def values(platform: str, asked: Previews, number: int, service: str, image: Ent
         "autoscaling:",
         "  min: 1",
         "  max: 1",
+        "# It has no requests to judge a new version by.",
+        "rollout: rolling",
     ]
     if route is not None and asked.domain:
         host = f"{service}-{number}.{asked.domain}"
