@@ -24,6 +24,14 @@ def tool(name: str) -> str:
     return found
 
 
+def exhaustive_tool(path: str) -> Path:
+    """Return a program, by its path in .tools, that `make tools-exhaustive` installs for the long tests alone."""
+    program = ROOT / ".tools" / path
+    if not program.exists():
+        pytest.fail(f"{path} is not in .tools: run `make tools-exhaustive`", pytrace=False)
+    return program
+
+
 def system_tool(name: str, *, package: str) -> str:
     """Return the path of a program that the system's package manager installs.
 
