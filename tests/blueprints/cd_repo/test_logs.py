@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from generator.addons import ADDONS
 from tests import platform as platforms
@@ -80,3 +81,44 @@ def test_a_bucket_takes_the_place_of_the_volume(bucket: str, kind: str, name: st
         here = load(made.cd / f"platform/loki/values-{cluster}.yaml")["loki"]
         assert set(here["loki"]["storage"]["bucketNames"].values()) == {f"{name}-{cluster}"}
     assert here["singleBinary"]["replicas"] == here["loki"]["commonConfig"]["replication_factor"] == 3
+
+
+def data_source(platform: Platform, addon: str) -> Object:
+    (text,) = by_kind(own_objects(platform.cd, addon))[f"ConfigMap/datasource-{addon}"]["data"].values()
+    (source,) = yaml.safe_load(text)["datasources"]
+    found: Object = source
+    return found
+
+
+def test_grafana_leads_from_a_line_to_its_trace_and_back(example: Platform) -> None:
+    logs, traces = data_source(example, "loki"), data_source(example, "jaeger")
+    (field,) = logs["jsonData"]["derivedFields"]
+    # The agent keeps the trace's id beside the line; Grafana takes it from there as from a label.
+    assert (field["datasourceUid"], field["matcherType"], field["matcherRegex"]) == (traces["uid"], "label", "trace_id")
+    back = traces["jsonData"]["tracesToLogsV2"]
+    assert back["datasourceUid"] == logs["uid"]
+    assert {tag["value"] for tag in back["tags"]} <= LABELS
+    # Grafana would take a single `$` for a variable of its environment.
+    assert not re.search(r"(?<!\$)\$\{", field["url"] + back["query"])
+    for addon in ("loki", "jaeger"):
+        config = by_kind(own_objects(example.cd, addon))[f"ConfigMap/datasource-{addon}"]["metadata"]
+        assert config["namespace"] == "grafana"
+        assert config["labels"] == {"grafana_datasource": "1"}
+
+
+@pytest.mark.parametrize(
+    ("features", "left"),
+    [
+        ("observability: {grafana: false}", {}),
+        ("observability: {traces: false}", {"loki": "derivedFields"}),
+        ("observability: {logs: false}", {"jaeger": "tracesToLogsV2"}),
+    ],
+)
+def test_grafana_has_no_data_source_and_no_link_of_what_is_off(
+    features: str, left: dict[str, str], tmp_path: Path
+) -> None:
+    made = platforms.render_spec(platforms.with_features("example", features, tmp_path), tmp_path / "out")
+    sources = {path.parent.parent.name for path in (made.cd / "platform").glob("*/templates/datasource.yaml")}
+    assert sources & {"loki", "jaeger"} == set(left)
+    for addon, link in left.items():
+        assert link not in data_source(made, addon)["jsonData"]
