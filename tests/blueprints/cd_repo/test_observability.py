@@ -47,7 +47,7 @@ def test_a_platform_without_teams_has_alerts_of_nobody(minimal: Platform) -> Non
 def test_without_metrics_there_is_neither_alert_nor_runbook(tmp_path: Path) -> None:
     spec = platforms.with_features("minimal", "observability: {metrics: false}", tmp_path)
     made = platforms.render_spec(spec, tmp_path / "out")
-    assert not list((made.cd / "docs").rglob("*.md"))
+    assert not list((made.cd / "docs/runbooks").rglob("*.md"))
     assert not list(made.cd.rglob("alerts*"))
 
 

@@ -1,13 +1,12 @@
 """scripts/recover-database: a database comes back from the backups as it was at a moment."""
 
-import re
-import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.blueprints.cd_repo.pages import assert_known, commands_of
 from tests.blueprints.cd_repo.schemas import KUBERNETES, VALIDATOR, custom_problems, write
 from tests.blueprints.cd_repo.support import by_kind, objects, script
 from tests.platform import Platform, copy_of
@@ -114,20 +113,8 @@ def test_without_backups_there_is_nothing_to_recover_from(writable: Path) -> Non
 
 def test_the_runbook_walks_through_it(released_example: Path, minimal: Platform) -> None:
     text = (released_example / "docs/runbooks/recover-database.md").read_text()
-    commands = [line for line in commands_of(text) if "scripts/" in line]
-    assert any("recover-database orders prod --to" in line for line in commands)
-    for line in commands:
-        words = shlex.split(line.split(" > ")[0])
-        assert words[0] == "python3"
-        assert (released_example / words[1]).is_file(), line
-        options = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
-        assert options <= set(re.findall(r"--[a-z-]+", script(released_example, Path(words[1]).name, "--help").stdout))
+    assert any("recover-database orders prod --to" in line for line in commands_of(text))
+    assert_known(commands_of(text), released_example)
     # Objects by the names that the chart gives them.
     assert "orders-postgres" in text
     assert not (minimal.cd / "docs/runbooks/recover-database.md").exists()
-
-
-def commands_of(text: str) -> list[str]:
-    """Return the lines of the blocks of shell in a page."""
-    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
