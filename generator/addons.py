@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from generator import resolve
 from generator.models import Spec
 
 PodSecurity = Literal["privileged", "baseline", "restricted"]
@@ -26,6 +27,7 @@ class Addon:
         pod_security: The Pod Security Standard that its namespace enforces.
         wanted: Tells whether a spec asks for it.
         hub: Whether only the cluster of Argo CD itself has it.
+        clusters: Tells the labels of the clusters that have it; all do where this is missing.
         folder: Its folder, where that is not `platform/<name>`.
     """
 
@@ -35,6 +37,7 @@ class Addon:
     pod_security: PodSecurity
     wanted: Callable[[Spec], bool]
     hub: bool = False
+    clusters: Callable[[Spec], list[str]] | None = None
     folder: str | None = None
 
 
@@ -87,6 +90,15 @@ ADDONS = (
     # It reads the files of all logs on its node, which Pod Security allows in a `privileged` namespace alone.
     Addon("alloy", "alloy", -1, "privileged", lambda spec: spec.features.observability.logs),
     Addon("velero", "velero", -1, "restricted", _backs_clusters_up),
+    # Its agents enter the network and the processes of other pods, which takes all rights on a node.
+    Addon(
+        "chaos-mesh",
+        "chaos-mesh",
+        -1,
+        "privileged",
+        lambda spec: bool(resolve.chaos_clusters(spec)),
+        clusters=resolve.chaos_clusters,
+    ),
     Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),
     Addon("policies", "kyverno", 0, "restricted", lambda spec: spec.features.policies, folder="policies"),
     Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),

@@ -422,7 +422,9 @@ def _certificates(draft: Draft) -> Iterator[Fault]:
         return
     ordered = [draft.environments[index] for index in sorted(draft.environments)]
     services = [draft.services[index] for index in sorted(draft.services)]
-    spec = Spec.model_construct(platform=draft.platform, environments=ordered, services=services)
+    spec = Spec.model_construct(
+        platform=draft.platform, environments=ordered, features=draft.features, services=services
+    )
     for cluster, hosts in resolve.hosts(spec).items():
         # That of Argo CD may come to them.
         if len(hosts) >= names.MAX_CERTIFICATES:

@@ -241,6 +241,8 @@ class Features(Model):
     in the namespace `cnpg-system`."""
     policies: bool = True
     """Install Kyverno in each cluster; it lets into the environments only what is signed, trusted, and bounded."""
+    chaos: bool = True
+    """Install Chaos Mesh where services agree to experiments: in clusters that the last environment does not share."""
     notifications: Notifications = Notifications()
     """Who is told of deployments, failed syncs, services that are unwell, and alerts."""
     previews: bool = False
@@ -498,6 +500,9 @@ class Service(Model):
     """Settings that are no secret, which the service reads as environment variables."""
     jobs: list[Job] = []
     """What the service's image does by the clock."""
+    chaos: bool = False
+    """Whether pods are killed, the network is made slow and lossy, CPU is taken away, and what it calls is cut off,
+    once a week in every environment but the last; an experiment ends when the service leaves its `objectives`."""
     autoscaling: Autoscaling = Autoscaling()
     """Horizontal autoscaling by CPU. Default: `defaults.autoscaling`."""
     resources: Resources = Resources()

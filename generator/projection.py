@@ -117,11 +117,12 @@ def _cd(spec: Spec) -> Answers:
             {key: value for key, value in asdict(environment).items() if key not in {"branch", "rollback_on_failure"}}
             | {"syncWindows": [_sync_window(window) for window in environment.windows]}
             | {"quota": quota(spec, environment.name)}
+            | {"chaos": environment.cluster in resolve.chaos_clusters(spec)}
             | {"rollbackOnFailure": environment.rollback_on_failure}
             for environment in resolve.environments(spec)
         ],
         "clusters": _clusters(spec),
-        "addons": {addon.name: _addon(addon) for addon in addons.wanted(spec)},
+        "addons": {addon.name: _addon(addon, spec) for addon in addons.wanted(spec)},
         "observability": _observability(spec),
         "argocd": _argocd(spec),
         "certificates": _certificates(spec) if spec.features.cert_manager.enabled else {},
@@ -210,12 +211,13 @@ def _observability(spec: Spec) -> Answers:
     }
 
 
-def _addon(addon: addons.Addon) -> Answers:
+def _addon(addon: addons.Addon, spec: Spec) -> Answers:
     return {
         "namespace": addon.namespace,
         "wave": addon.wave,
         "podSecurity": addon.pod_security,
         "hub": addon.hub,
+        **({"clusters": addon.clusters(spec)} if addon.clusters else {}),
         **({"folder": addon.folder} if addon.folder else {}),
     }
 
@@ -315,6 +317,8 @@ def _values(spec: Spec, service: Service, ports: Mapping[str, int]) -> Answers:
         values["redis"] = _redis(spec.defaults, service)
     if service.uses.postgres:
         values["postgres"] = _postgres(spec.defaults, service, last=False)
+    if service.chaos:
+        values["chaos"] = True
     if service.jobs:
         values["jobs"] = {job.name: _job(spec, service, job) for job in service.jobs}
     return values

@@ -247,10 +247,27 @@ def host(spec: Spec, service: Service, route: Route, environment: str) -> str | 
     return f"{name.removesuffix(domain)}{environment}.{domain}"
 
 
+def chaos_clusters(spec: Spec) -> list[str]:
+    """Return the labels of the clusters with experiments: none where the last environment is, or nobody agrees.
+
+    Experiments ask Prometheus whether a service stays as it should be, and Chaos Mesh has its certificates from
+    cert-manager: without these there are none.
+    """
+    features = spec.features
+    needed = features.chaos and features.observability.metrics and features.cert_manager.enabled
+    if not needed or not any(service.chaos for service in spec.services):
+        return []
+    *others, last = environments(spec)
+    return list(dict.fromkeys(other.cluster for other in others if other.cluster != last.cluster))
+
+
 def hosts(spec: Spec) -> dict[str, list[str]]:
-    """Return the hosts of the services' routes in each cluster that has any, sorted, by the cluster's label."""
+    """Return the hosts of the services' routes and of Grafana in each cluster that has any, sorted, by its label."""
     found: dict[str, set[str]] = {}
     for environment in environments(spec):
+        grafana = grafana_host(spec, environment.cluster)
+        if grafana and spec.features.observability.grafana is True:
+            found.setdefault(environment.cluster, set()).add(grafana)
         for service in spec.services:
             route = route_of(service, environment.name)
             name = host(spec, service, route, environment.name) if route else None

@@ -50,7 +50,7 @@ def test_a_cluster_has_no_more_hosts_than_its_gateway_can_certify() -> None:
     )
     with pytest.raises(SpecError) as caught:
         parse_spec(Path("services.yaml"), text)
-    assert "64 hosts are routed to in the cluster `prod`" in str(caught.value)
+    assert "65 hosts are routed to in the cluster `prod`" in str(caught.value)
     parse_spec(Path("services.yaml"), text.replace("enabled: true", "enabled: false"))
 
 

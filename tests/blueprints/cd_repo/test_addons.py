@@ -53,11 +53,12 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
     ("features", "gone"),
     [
         ("gateway: false", "envoy-gateway"),
-        ("certManager: {enabled: false}", "cert-manager"),
+        ("certManager: {enabled: false}", "cert-manager chaos-mesh"),
+        ("chaos: false", "chaos-mesh"),
         ("externalSecrets: false", "external-secrets"),
         ("policies: false", "kyverno policies"),
         ("rollouts: false", "argo-rollouts"),
-        ("observability: {metrics: false}", "prometheus-operator-crds kube-prometheus-stack"),
+        ("observability: {metrics: false}", "prometheus-operator-crds kube-prometheus-stack chaos-mesh"),
         ("observability: {logs: false}", "loki alloy"),
         ("observability: {grafana: false}", "grafana"),
         ("observability: {grafana: 'https://grafana.acme.example'}", "grafana"),
@@ -118,13 +119,17 @@ def test_waves_order_the_applications_of_a_cluster(platform: Platform) -> None:
 
 def test_each_cluster_gets_the_add_ons_and_only_one_gets_argo_cd(example: Platform) -> None:
     here, there = HUB, {**HUB, "name": "EU_1", "normalized": "eu-1", "label": "prod", "hub": "false"}
-    assert set(applications_of(example.cd, **here)) - set(applications_of(example.cd, **there)) == {"argocd"}
+    # Nor does the last environment have experiments.
+    assert set(applications_of(example.cd, **here)) - set(applications_of(example.cd, **there)) == {
+        "argocd",
+        "chaos-mesh",
+    }
     application = applications_of(example.cd, **there)["external-secrets"]
     assert application["metadata"]["name"] == "external-secrets.addons.eu-1"
     assert application["spec"]["destination"] == {"name": "EU_1", "namespace": "external-secrets"}
     helm = application["spec"]["source"]["helm"]
     assert helm["valueFiles"] == ["values.yaml", "values-prod.yaml", "custom/values.yaml", "custom/prod.yaml"]
-    hosts = ["orders.acme.example"]
+    hosts = ["grafana.acme.example", "orders.acme.example"]
     assert helm["valuesObject"]["cluster"] == {"name": "EU_1", "label": "prod", "region": "none", "hosts": hosts}
 
 
@@ -168,7 +173,7 @@ def test_the_gateway_is_the_one_that_services_name(rendered: Callable[[str], Pla
 
 def test_each_host_of_a_cluster_has_a_certificate_that_the_gateway_shows(example: Platform, minimal: Platform) -> None:
     hosts = applications_of(example.cd)["cert-manager"]["spec"]["source"]["helm"]["valuesObject"]["cluster"]["hosts"]
-    assert hosts == ["argocd.acme.example", "orders.dev.acme.example"]
+    assert hosts == ["argocd.acme.example", "grafana.dev.acme.example", "orders.dev.acme.example"]
     made = by_kind(own_objects(example.cd, "cert-manager"))
     assert {name for name in made if name.startswith("Certificate/")} == {f"Certificate/{host}" for host in hosts}
     gateway = by_kind(own_objects(example.cd, "envoy-gateway"))["Gateway/acme"]

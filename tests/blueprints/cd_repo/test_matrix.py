@@ -50,6 +50,7 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
     "calls": [{"dependsOn": []}, {"dependsOn": [{"name": "price-list", "port": 1024}]}],
     "callers": [{"callers": []}, {"callers": ["web"]}],
     "egress": [{"egress": []}, {"egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}]}],
+    "experiments": [{}, {"chaos": True}],
     "team": [{"team": ""}, {"team": "payments"}],
     "metrics": [{}, {"global": {"monitoring": {"enabled": False}}}],
     "traces": [{}, {"global": {"tracing": {"enabled": False}}}],
@@ -111,6 +112,7 @@ def expected_kinds(values: dict[str, Any]) -> set[str]:
     kinds |= {"ConfigMap"} if values["config"] else set()
     kinds |= {"ExternalSecret"} if values["secrets"] else set()
     kinds |= {"CronJob"} if values["jobs"] else set()
+    kinds |= {"Schedule"} if values.get("chaos") else set()
     if values["postgres"]:
         kinds |= {"Cluster"} | ({"PodMonitor"} if watched else set())
         kinds |= {"ObjectStore", "ScheduledBackup"} if environment["backup"]["destination"] else set()
