@@ -16,7 +16,7 @@ PIP_INSTALL := $(VENV)/python -m pip --disable-pip-version-check --quiet install
 .PHONY: help demo venv tools tools-exhaustive tools-lock blueprints-lock lint format test test-exhaustive test-all test-fast bench bench-registry schema clean distclean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.installed ## Make the three repositories of services.example.yaml in build/demo
 	@$(VENV)/triptych apply --file services.example.yaml --output "$(DEMO)"
@@ -32,7 +32,7 @@ venv: .venv/.installed-dev ## Make .venv with triptych, editable, and what its t
 
 tools: .tools/.installed ## Fill .tools with the linters and helm, kubectl, act, … that the tests run
 
-tools-exhaustive: .tools/.installed-exhaustive ## Add to .tools what the long tests run besides: Renovate
+tools-exhaustive: .tools/.installed-exhaustive ## Add to .tools what the long tests run besides: Renovate, Kyverno
 
 lint: .venv/.installed-dev .tools/.installed ## Check this project's own files: ruff, mypy, yamllint, shellcheck
 	@status=0; \
@@ -128,9 +128,10 @@ endef
 	@touch $@
 
 # Its programs of npm, without the scripts that would compile parts of them: Renovate does without.
-.tools/.installed-exhaustive: tests/npm-tools/renovate/package.json tests/npm-tools/renovate/package-lock.json | .tools/.installed
+.tools/.installed-exhaustive: tests/npm-tools/renovate/package.json tests/npm-tools/renovate/package-lock.json tests/install_go_tools.py | .tools/.installed
 	@echo "Adding Renovate to .tools (a minute, once) …"
 	@mkdir -p .tools/renovate
 	@cp tests/npm-tools/renovate/package.json tests/npm-tools/renovate/package-lock.json .tools/renovate
 	@cd .tools/renovate && PATH="$(CURDIR)/$(TOOLS):$$PATH" npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
+	@"$(PYTHON)" -m tests.install_go_tools
 	@touch $@

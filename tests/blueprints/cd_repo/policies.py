@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from tests.blueprints.cd_repo.addons import own_objects
+from tests.blueprints.cd_repo.schemas import write
 from tests.blueprints.cd_repo.support import Object
-from tests.tools import BIN, run
+from tests.tools import BIN, built_tool, run
 
 HERE = Path(__file__).parent
 GROUP = "policies.kyverno.io/v1"
@@ -58,6 +59,32 @@ def objections(
     return found
 
 
+def kyverno(policies: Iterable[Object], items: Iterable[Object], folder: Path) -> dict[tuple[str, str], str]:
+    """Return what Kyverno itself says of objects (pass, fail, skip, or error), by policy and name of the object.
+
+    A policy says nothing of what it does not match; namespaces have the label that Kubernetes gives them.
+    """
+    folder.mkdir()
+    objects = list(items)
+    names = sorted({item["metadata"]["namespace"] for item in objects})
+    labels = [{"name": name, "labels": {"kubernetes.io/metadata.name": name}} for name in names]
+    values = {"apiVersion": "cli.kyverno.io/v1alpha1", "kind": "Values", "namespaceSelector": labels}
+    (folder / "values.yaml").write_text(yaml.safe_dump(values))
+    write(list(policies), folder / "policies.yaml")
+    write(objects, folder / "objects.yaml")
+    command = [built_tool("kyverno"), "apply", folder / "policies.yaml", "--resource", folder / "objects.yaml"]
+    options = ("--values-file", folder / "values.yaml", "--policy-report", "--output-format", "json")
+    # It ends with 1 as soon as something fails, and is silent where no policy matches.
+    result = run(*command, *options, check=False)
+    assert result.stdout or result.returncode == 0, result.stderr
+    report = json.loads(result.stdout or '{"results": []}')
+    return {
+        (result["policy"], resource["name"]): result["result"]
+        for result in report["results"]
+        for resource in result["resources"]
+    }
+
+
 def pods_of(items: Iterable[Object]) -> Iterator[Object]:
     """Yield the pods that workloads run, as their controllers make them."""
     for item in items:
@@ -66,5 +93,6 @@ def pods_of(items: Iterable[Object]) -> Iterator[Object]:
             spec = spec["jobTemplate"]["spec"]
         template = item if item["kind"] == "Pod" else spec.get("template", {})
         if "containers" in template.get("spec", {}):
-            metadata = {**template.get("metadata", {}), "name": item["metadata"]["name"]}
+            place = {key: item["metadata"][key] for key in ("name", "namespace")}
+            metadata = {**template.get("metadata", {}), **place}
             yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

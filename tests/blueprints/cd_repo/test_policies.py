@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.blueprints.cd_repo.addons import load, own_objects
-from tests.blueprints.cd_repo.policies import GROUP, cases, changed, objections, pods, pods_of, policies_of
+from tests.blueprints.cd_repo.policies import GROUP, cases, changed, kyverno, objections, pods, pods_of, policies_of
 from tests.blueprints.cd_repo.support import environments_of, helm_tests, rendered, services_of, with_values
 from tests.platform import Platform
 from tests.tools import run, tool
@@ -170,3 +170,43 @@ def test_an_action_that_is_none_is_refused(example: Platform) -> None:
     result = run(tool("helm"), "template", "policies", example.cd / "policies", *wrong, check=False)
     assert result.returncode != 0
     assert "environments.acme-dev: Warn is neither Deny nor Audit" in result.stderr
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("policy", POLICIES)
+def test_kyverno_itself_judges_the_cases_alike(example: Platform, tmp_path: Path, policy: str) -> None:
+    policies = list(policies_of(example.cd).values())
+    passing, failing = pods(policy, "passes"), pods(policy, "fails")
+    judged = kyverno(policies, passing, tmp_path / "passes")
+    # A job is none of the business of `probes`.
+    assert {judged[policy, pod["metadata"]["name"]] for pod in passing} <= {"pass", "skip"}
+    judged = kyverno(policies, failing, tmp_path / "fails")
+    assert {judged[policy, pod["metadata"]["name"]] for pod in failing} == {"fail"}
+    # Nobody is asked in a namespace that is not an environment's, and the first environment only reports.
+    elsewhere = [{**pod, "metadata": {**pod["metadata"], "namespace": "kube-system"}} for pod in failing]
+    assert kyverno(policies, elsewhere, tmp_path / "elsewhere") == {}
+    watched = [{**pod, "metadata": {**pod["metadata"], "namespace": "acme-dev"}} for pod in failing]
+    assert {name for name, _ in kyverno(policies, watched, tmp_path / "watched")} == {
+        f"{name}-audit" for name in POLICIES
+    }
+
+
+@pytest.mark.exhaustive
+def test_kyverno_itself_lets_everything_run_that_the_platform_runs(released_example: Path, tmp_path: Path) -> None:
+    running = [item for item in rendered(released_example, "prod") if item["kind"] in {"Deployment", "CronJob"}]
+    # Kyverno knows the pods of Rollouts when they come.
+    running += pods_of(item for item in rendered(released_example, "prod") if item["kind"] == "Rollout")
+    for service in services_of(released_example):
+        running += [item for item in helm_tests(released_example, service, "prod").values() if item["kind"] == "Pod"]
+    judged = kyverno(policies_of(released_example).values(), running, tmp_path / "running")
+    assert {name for _, name in judged} == {item["metadata"]["name"] for item in running}
+    assert set(judged.values()) <= {"pass", "skip"}
+
+
+@pytest.mark.exhaustive
+def test_kyverno_itself_lets_nothing_run_whose_signature_it_cannot_see(example: Platform, tmp_path: Path) -> None:
+    policies = policies_of(example.cd, "ImageValidatingPolicy").values()
+    foreign = changed("foreign", {"spec.containers.0.image": "docker.io/valkey/valkey:9"})
+    judged = kyverno(policies, [changed("own", {}), foreign], tmp_path / "signatures")
+    assert judged["signed-images", "own"] in {"fail", "error"}
+    assert judged.get(("signed-images", "foreign"), "pass") in {"pass", "skip"}
