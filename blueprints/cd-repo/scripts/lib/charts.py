@@ -103,19 +103,26 @@ def values_of(root: Path, environment: Environment, service: str, region: str | 
 
 
 def _read(root: Path, chosen: dict[str, list[Path]]) -> dict[str, layers.Values]:
-    """Return the values in files of `root`, laid over each other.
+    """Return the values in files of `root`, laid over each other."""
+    read = documents(root, (path for paths in chosen.values() for path in paths))
+    return {service: layers.merged(read[path] for path in paths) for service, paths in chosen.items()}
+
+
+def documents(root: Path, paths: Iterable[Path]) -> dict[Path, layers.Values]:
+    """Return what files of YAML below `root` say; of one with several documents the first.
 
     Helm itself reads the files, in a chart that prints them as JSON: what is YAML to it is YAML here.
     """
+    wanted = set(paths)
     with TemporaryDirectory(prefix="values-") as scratch:
         chart = Path(scratch)
         (chart / "templates").mkdir()
         (chart / "Chart.yaml").write_text("{apiVersion: v2, name: values, version: 1.0.0}\n", encoding="utf-8")
         (chart / "templates" / "values.yaml").write_text(_TO_JSON, encoding="utf-8")
-        for path in {path for paths in chosen.values() for path in paths}:
+        for path in wanted:
             (chart / "files" / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / path, chart / "files" / path)
         printed = helm(root, "template", "values", str(chart))
     line = next(line for line in printed.splitlines() if line.startswith("json: "))
     read = json.loads(json.loads(line.removeprefix("json: ")))
-    return {service: layers.merged(read[f"files/{path}"] for path in paths) for service, paths in chosen.items()}
+    return {path: read[f"files/{path}"] for path in wanted}
