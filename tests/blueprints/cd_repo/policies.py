@@ -12,7 +12,7 @@ import yaml
 from tests.blueprints.cd_repo.addons import own_objects
 from tests.blueprints.cd_repo.schemas import write
 from tests.blueprints.cd_repo.support import Object
-from tests.tools import BIN, built_tool, run
+from tests.tools import BIN, exhaustive_tool, run
 
 HERE = Path(__file__).parent
 GROUP = "policies.kyverno.io/v1"
@@ -72,10 +72,10 @@ def kyverno(policies: Iterable[Object], items: Iterable[Object], folder: Path) -
     (folder / "values.yaml").write_text(yaml.safe_dump(values))
     write(list(policies), folder / "policies.yaml")
     write(objects, folder / "objects.yaml")
-    command = [built_tool("kyverno"), "apply", folder / "policies.yaml", "--resource", folder / "objects.yaml"]
+    command = ("apply", folder / "policies.yaml", "--resource", folder / "objects.yaml")
     options = ("--values-file", folder / "values.yaml", "--policy-report", "--output-format", "json")
     # It ends with 1 as soon as something fails, and is silent where no policy matches.
-    result = run(*command, *options, check=False)
+    result = run(exhaustive_tool("bin/kyverno"), *command, *options, check=False)
     assert result.stdout or result.returncode == 0, result.stderr
     report = json.loads(result.stdout or '{"results": []}')
     return {

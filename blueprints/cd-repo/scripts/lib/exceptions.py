@@ -22,6 +22,7 @@ def problems(root: Path, now: datetime | None = None) -> list[str]:
         return []
     read = charts.documents(root, paths)
     names = policies(root)
+    now = now or datetime.now(timezone.utc)
     found = []
     for path in paths:
         if path.suffix == ".yml":
@@ -29,12 +30,12 @@ def problems(root: Path, now: datetime | None = None) -> list[str]:
         elif "\n---" in (root / path).read_text(encoding="utf-8").strip():
             found.append(f"{path}: one exception in each file")
         else:
-            found += [f"{path}: {problem}" for problem in _problems(read[path], names, now or datetime.now(timezone.utc))]
+            found += [f"{path}: {problem}" for problem in _problems(read[path], names, now)]
     return found
 
 
 def policies(root: Path) -> set[str]:
-    """Return the names of the policies: each is there once for environments that deny, and once for those that audit."""
+    """Return the names of the policies: each is there once for those that deny, and once for those that audit."""
     names = {path.stem for path in (root / FOLDER.parent / "templates").glob("*.yaml")} - {"exceptions"}
     return names | {f"{name}-audit" for name in names}
 
