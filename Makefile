@@ -13,7 +13,7 @@ PIP_INSTALL := $(VENV)/python -m pip --disable-pip-version-check --quiet install
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo venv tools tools-exhaustive tools-lock blueprints-lock lint format test test-exhaustive test-all test-fast bench bench-registry schema clean distclean
+.PHONY: help demo demo-pipeline venv tools tools-exhaustive tools-lock blueprints-lock lint format test test-exhaustive test-all test-fast bench bench-registry schema clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ demo: .venv/.installed ## Make the three repositories of services.example.yaml i
 	  "Next: change services.example.yaml (say, add a service), look with" \
 	  "    $(VENV)/triptych plan --diff --file services.example.yaml --output $(DEMO)" \
 	  "and run \`make demo\` again: what you edited by hand in $(DEMO) is kept. All commands: $(VENV)/triptych --help"
+
+demo-pipeline: .venv/.installed-dev .tools/.installed ## Show a change on its way from a commit to production and back, without Docker
+	@$(VENV)/python -m tests.demo_pipeline
 
 venv: .venv/.installed-dev ## Make .venv with triptych, editable, and what its tests import
 
