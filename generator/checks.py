@@ -71,6 +71,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _jobs(draft)
     yield from _routes(draft)
     yield from _certificates(draft)
+    yield from _karpenter(draft)
 
 
 def _unique(
@@ -433,6 +434,20 @@ def _certificates(draft: Draft) -> Iterator[Fault]:
                 f"{len(hosts)} hosts are routed to in the cluster `{cluster}`, and a Gateway shows "
                 f"{names.MAX_CERTIFICATES} certificates at most; let services share hosts, or set "
                 "`features.certManager.enabled: false` and bring a certificate for all names of the domain",
+            )
+
+
+def _karpenter(draft: Draft) -> Iterator[Fault]:
+    """Yield labels of clusters that no environment has, once all environments are known to be well-formed."""
+    if len(draft.environments) < len(draft.environment_names):
+        return
+    clusters = [environment.cluster or environment.name for environment in draft.environments.values()]
+    for label in draft.features.scaling.karpenter:
+        if label not in clusters:
+            yield Fault(
+                ("features", "scaling", "karpenter", label),
+                f"no environment is in a cluster `{label}`{nearest(label, dict.fromkeys(clusters))}",
+                at_key=True,
             )
 
 

@@ -133,11 +133,33 @@ class Scanning(Model):
     """Check code quality with SonarQube; needs a server."""
 
 
+class Karpenter(Model):
+    """What Karpenter must know of an EKS cluster."""
+
+    cluster: Annotated[str, Field(pattern=names.EKS_CLUSTER, max_length=100, examples=["acme-dev"])]
+    """The cluster's name on EKS; subnets and security groups of nodes have it as the tag `karpenter.sh/discovery`."""
+    role: Annotated[str, Field(pattern=names.IAM_ROLE, max_length=64, examples=["KarpenterNodeRole-acme-dev"])]
+    """The IAM role of the nodes."""
+    queue: Annotated[str, Field(pattern=names.EKS_CLUSTER, max_length=80, examples=["acme-dev"])] | None = None
+    """The SQS queue that tells of interruptions. Default: the name of the cluster."""
+    identity: dict[
+        Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
+        Annotated[str, Field(pattern=names.TEXT, max_length=500)],
+    ] = {}
+    """Annotations by which AWS lets Karpenter's service account make nodes, such as `eks.amazonaws.com/role-arn`.
+    Default: none, as for EKS Pod Identity."""
+
+
 class Scaling(Model):
     """What sizes services, besides the number of their pods."""
 
     vertical_pod_autoscaler: bool = True
     """Recommend requests by the Vertical Pod Autoscaler, which changes nothing by itself."""
+    karpenter: Annotated[
+        dict[Label, Karpenter], Field(examples=[{"dev": {"cluster": "acme-dev", "role": "KarpenterNodeRole-acme-dev"}}])
+    ] = {}
+    """Clusters on AWS, by their label, that get nodes from Karpenter: spot nodes for environments with `spot`, and
+    others. Elsewhere nodes are yours to bring: services know the labels and taints of spot nodes on EKS, GKE, AKS."""
 
 
 class LogStorage(Model):

@@ -52,6 +52,9 @@ _DAYS = "[0-6]|SUN|MON|TUE|WED|THU|FRI|SAT"
 SCHEDULE = (
     "^(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|" + " ".join(map(_field, (*_FIELDS, _DAYS))) + ")$"
 )
+# Names that AWS gives to clusters on EKS and to queues, and to roles.
+EKS_CLUSTER = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
+IAM_ROLE = "^[A-Za-z0-9+=,.@_-]+$"
 # A bucket of S3, of Google Cloud Storage, or a container of Azure, and a path in it.
 LOG_BUCKET = "^((s3|gs)://[a-z0-9][a-z0-9._-]*[a-z0-9]|https://[a-z0-9]+[.]blob[.]core[.]windows[.]net/[a-z0-9-]+)$"
 BACKUP = (
@@ -86,6 +89,8 @@ MEANINGS = {
     CLOCK: "a time of day such as 09:00",
     SCHEDULE: "minute, hour, day, month, and day of the week (0 is Sunday), such as `30 3 * * *` or `@daily`",
     LOG_BUCKET: "a bucket such as s3://acme-logs, gs://… or https://<account>.blob.core.windows.net/…, without a path",
+    EKS_CLUSTER: "a name on AWS: letters, digits, `-` and `_`",
+    IAM_ROLE: "the name of an IAM role, not its ARN",
     BACKUP: "a bucket and a path such as s3://acme-backups/postgres, gs://… or https://<account>.blob.core.windows.net/…",
     ANNOTATION: "a key of an annotation such as eks.amazonaws.com/role-arn",
     TIMEZONE: "a time zone such as Europe/Berlin",
