@@ -131,7 +131,7 @@ endef
 	@touch $@
 
 # Its programs of npm, without the scripts that would compile parts of them: Renovate does without.
-.tools/.installed-exhaustive: tests/npm-tools/renovate/package.json tests/npm-tools/renovate/package-lock.json tests/install_go_tools.py | .tools/.installed
+.tools/.installed-exhaustive: tests/npm-tools/renovate/package.json tests/npm-tools/renovate/package-lock.json tests/install_go_tools.py $(wildcard tests/go-tools/*/*) | .tools/.installed
 	@echo "Adding Renovate to .tools (a minute, once) …"
 	@mkdir -p .tools/renovate
 	@cp tests/npm-tools/renovate/package.json tests/npm-tools/renovate/package-lock.json .tools/renovate

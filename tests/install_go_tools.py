@@ -11,8 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.install_tools import TOOLS
+from tests.install_tools import ROOT, TOOLS
 
+# Programs that nobody publishes: each is a module of ours, which puts parts of others together.
+OWN = ROOT / "tests" / "go-tools"
 # Hundreds of modules are fetched, and what was fetched before is kept.
 ATTEMPTS = 3
 
@@ -64,8 +66,16 @@ def build(tool: GoTool) -> None:
     go("build", "-trimpath", "-ldflags=-s -w", "-o", output, tool.package, cwd=module["Dir"])
 
 
+def build_own(module: Path) -> None:
+    """Build the program of a folder; its go.sum holds what it is made of."""
+    go("build", "-o", str(TOOLS / "bin" / module.name), ".", cwd=module)
+
+
 def main() -> None:
     """Build every tool."""
+    for module in sorted(OWN.iterdir()):
+        print(f"Building {module.name} …", flush=True)
+        build_own(module)
     for tool in GO_TOOLS:
         print(f"Building {tool.name} from {tool.module} …", flush=True)
         build(tool)
