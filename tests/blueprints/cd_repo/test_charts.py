@@ -46,7 +46,7 @@ MONITORING = {"enabled": False, "namespace": "monitoring"}
 def test_every_chart_is_valid_before_the_first_release(example: Platform) -> None:
     result = script(example.cd, "validate")
     places = (len(services_of(example.cd)) + 1) * len(environments_of(example.cd))
-    assert result.stdout == f"{places + 4} checks, 0 failed\n"
+    assert result.stdout == f"{places + 5} checks, 0 failed\n"
 
 
 def test_every_chart_is_valid_with_real_releases(released: Path) -> None:
@@ -249,6 +249,7 @@ def test_variables_and_secrets_reach_the_container(released_example: Path) -> No
     assert settings["data"] == {"LOG_LEVEL": "debug"}
     assert container["env"] == [
         {"name": "PORT", "value": "8080"},
+        {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://agent-collector.opentelemetry:4318"},
         {"name": "PRICE_LIST_URL", "value": "http://price-list:9000"},
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": secret["target"]["name"], "key": "TOKEN"}}},
     ]
@@ -350,7 +351,10 @@ def test_only_the_edges_of_the_spec_are_open(platform: Platform, released: Path)
             [(f"{service['name']}-redis", "redis")] if service["values"].get("redis") else []
         )
         stores += [(f"{service['name']}-postgres", 5432)] if service["values"].get("postgres") else []
-        edges = [*((item["name"], item["port"]) for item in dependencies), *stores]
+        edges: list[tuple[str, Any]] = [(item["name"], item["port"]) for item in dependencies]
+        edges += stores
+        # The collectors of spans.
+        edges += [("namespace/opentelemetry", 4318)] if answers["features"]["traces"] else []
         assert peers(spec["egress"], "to") == ["namespace/kube-system", *(name for name, _ in edges)]
         assert [rule["ports"][0]["port"] for rule in spec["egress"][1:]] == [port for _, port in edges]
 
@@ -382,10 +386,9 @@ def test_a_store_lets_in_its_service_alone(released_example: Path) -> None:
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "cnpg-system"}}},
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
     ]
-    assert [rule["to"][0]["podSelector"]["matchLabels"] for rule in service["egress"][1:]] == [
-        cache["podSelector"]["matchLabels"],
-        database["podSelector"]["matchLabels"],
-    ]
+    here = [rule["to"][0] for rule in service["egress"] if "namespaceSelector" not in rule["to"][0]]
+    called = [peer["podSelector"] for peer in here]
+    assert called == [cache["podSelector"], database["podSelector"]]
     pods = objects["Deployment/catalog-redis"]["spec"]["template"]["metadata"]["labels"].items()
     assert not objects["Service/catalog"]["spec"]["selector"].items() <= pods
     assert objects["Service/catalog-redis"]["spec"]["selector"].items() <= pods
