@@ -108,6 +108,7 @@ ADDONS = (
         clusters=resolve.chaos_clusters,
     ),
     Addon("argo-rollouts", "argo-rollouts", -1, "restricted", lambda spec: spec.features.rollouts),
+    Addon("access", "access", 0, "restricted", lambda spec: bool(spec.teams)),
     Addon("policies", "kyverno", 0, "restricted", lambda spec: spec.features.policies, folder="policies"),
     Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),
 )
