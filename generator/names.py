@@ -126,6 +126,7 @@ RESERVED_SERVICES = frozenset(
         "app-push",  # the receiver's workflow
         "addons",  # Argo CD's Application of a cluster's add-ons
         "base",  # the library chart
+        *(f"base-{language}" for language in ("go", "java", "node", "python")),  # the shared base images
         "default",  # the ServiceAccount that Kubernetes makes in each namespace
         "default-deny",  # the network policy of each namespace
         "environment",  # Argo CD's Application of an environment's namespace

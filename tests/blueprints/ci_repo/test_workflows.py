@@ -61,7 +61,8 @@ def test_a_broken_workflow_would_be_found(ci: Path) -> None:
 
 def test_each_service_has_a_pipeline(platform: Platform) -> None:
     services = [service["name"] for service in answers_of(platform.name, "ci-repo")["services"]]
-    shared = {"app-push.yml", "batch.yml", "library.yml", "reconcile.yml", "release.yml", "shared-pipeline.yml"}
+    shared = {"app-push.yml", "base-images.yml", "batch.yml", "library.yml", "reconcile.yml", "release.yml"}
+    shared.add("shared-pipeline.yml")
     if answers_of(platform.name, "ci-repo")["previews"]:
         shared.add("app-preview.yml")
     assert set(workflows(platform.ci)) - shared == {f"{service}-pipeline.yml" for service in services}
