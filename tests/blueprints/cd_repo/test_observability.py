@@ -10,7 +10,7 @@ import yaml
 from tests import platform as platforms
 from tests.blueprints.cd_repo import promql
 from tests.blueprints.cd_repo.addons import addons_of, load, own_objects
-from tests.blueprints.cd_repo.support import Object, by_kind
+from tests.blueprints.cd_repo.support import Object, by_kind, with_values
 from tests.platform import Platform
 from tests.tools import run, system_tool
 
@@ -31,6 +31,17 @@ def test_alerts_of_add_ons_say_how_bad_whose_and_what_to_do(example: Platform) -
             assert alert["annotations"].keys() == {"summary", "runbook_url"}, alert
             file = alert["annotations"]["runbook_url"].removeprefix("https://github.com/acme/cd-repo/blob/main/")
             assert (example.cd / file).is_file(), f"{alert['alert']} has no runbook {file}"
+
+
+def test_alerts_of_services_have_runbooks(released_example: Path) -> None:
+    jobs = {"tidy": {"schedule": "@daily", "args": ["tidy"]}}
+    rule = with_values(released_example, "catalog", "prod", jobs=jobs)["PrometheusRule/catalog"]
+    urls = {alert["annotations"]["runbook_url"] for alert in promql.rules([rule]) if "alert" in alert}
+    files = {url.removeprefix("https://github.com/acme/cd-repo/blob/main/docs/runbooks/") for url in urls}
+    runbooks = {file.name for file in (released_example / "docs/runbooks").glob("*.md")}
+    # The rest is for whoever has no alert, and yet something to do.
+    assert files <= runbooks
+    assert runbooks - files <= {"recover-database.md"}
 
 
 def test_every_runbook_of_an_add_on_belongs_to_an_alert(example: Platform) -> None:
