@@ -172,6 +172,7 @@ def test_a_hostile_branch_name_is_refused_and_not_executed(github: GitHub, ref: 
     done = github.app_push(github.push(), ref)
     assert not done.succeeded
     assert done.jobs == set()
+    assert "not a branch:" in done.output
     assert not list(github.folder.parent.rglob("pwned"))
 
 
