@@ -126,7 +126,9 @@ class Scanning(Model):
     """Scanners of the pipeline; each is a gate that fails closed."""
 
     trivy: bool = True
-    """Scan images for vulnerabilities with Trivy."""
+    """Scan images and code with Trivy: vulnerabilities, secrets, configuration, forbidden licences."""
+    code_scanning: bool = False
+    """Show what Trivy finds in the code scanning of ci-repo; a private repository needs GitHub Advanced Security."""
     snyk: bool = False
     """Scan dependencies with Snyk; needs an account."""
     sonarqube: bool = False

@@ -99,9 +99,15 @@ def _ci(spec: Spec) -> Answers:
         },
         "environments": [{"name": e.name, "branch": e.branch, "deploy": e.deploy} for e in resolve.environments(spec)],
         "previews": spec.features.previews,
-        "scanning": spec.features.scanning.model_dump(by_alias=True),
+        "scanning": _scanning(spec),
         "services": [{"name": service.name, "language": service.language} for service in _services(spec)],
     }
+
+
+def _scanning(spec: Spec) -> Answers:
+    scanning = spec.features.scanning
+    # It shows what Trivy finds.
+    return scanning.model_dump(by_alias=True) | {"codeScanning": scanning.trivy and scanning.code_scanning}
 
 
 def _cd(spec: Spec) -> Answers:

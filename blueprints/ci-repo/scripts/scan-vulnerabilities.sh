@@ -4,16 +4,22 @@ set -euo pipefail
 
 usage() {
   cat <<'HELP'
-Usage: scan-vulnerabilities.sh --image DIR [--exceptions FILE] [--check-exceptions]
+Usage: scan-vulnerabilities.sh --image DIR [--source DIR --service NAME] [--reports DIR] [--exceptions FILE]
+       scan-vulnerabilities.sh --check-exceptions [--exceptions FILE]
 
-Scan an image (an OCI layout, as build-image.sh writes it) with Trivy. Fails on every HIGH or CRITICAL vulnerability
-that has a fix and no exception in force, and when the scan cannot be made.
+Scan an image (an OCI layout, as build-image.sh writes it) and the code that it is made of with Trivy. Fails on what has
+no exception in force: every HIGH or CRITICAL vulnerability that has a fix, secret, or fault of a configuration (such as
+the Dockerfile), and every licence of a package in the image that Trivy calls forbidden (AGPL and its like). It fails as
+well when a scan cannot be made.
 
   --image DIR         the OCI layout to scan
+  --source DIR        a clone of app-repo, with --service the service in it to scan
+  --service NAME      the service
+  --reports DIR       write what was found there as SARIF, a file a scan
   --exceptions FILE   default: config/vulnerability-exceptions.txt, which says how an entry is written
   --check-exceptions  only check the file of exceptions
 
-Exit codes: 0 passed, 1 the scan could not be made, 2 an exception is not valid, 3 vulnerabilities were found.
+Exit codes: 0 passed, 1 a scan could not be made, 2 an exception is not valid, 3 something was found.
 HELP
 }
 
@@ -43,13 +49,36 @@ exceptions_in_force() {
   done <"$exceptions"
 }
 
+# Make one scan and show what it found: scan NAME TARGET-TYPE OPTIONS... TARGET
+scan() {
+  local name="$1" status=0
+  shift
+  trivy "$@" --ignorefile "$work/ignored" --exit-code 3 --no-progress --format json --output "$work/$name.json" || status=$?
+  case "$status" in
+    0 | 3) ;;
+    *) fail 1 "trivy failed with exit code $status: the $name is not scanned and must not pass" ;;
+  esac
+  [ "$status" = 0 ] || found=true
+  trivy convert --format table "$work/$name.json" || fail 1 "trivy cannot show what it found in the $name"
+  if [ -n "$reports" ]; then
+    trivy convert --format sarif --output "$reports/$name.sarif" "$work/$name.json" || fail 1 "trivy cannot report on the $name"
+  fi
+}
+
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 exceptions="$scripts/../config/vulnerability-exceptions.txt"
 image=''
+source=''
+service=''
+reports=''
+found=false
 only_check=false
 while [ $# -gt 0 ]; do
   case "$1" in
     --image) image="${2:?--image needs a value}"; shift 2 ;;
+    --source) source="${2:?--source needs a value}"; shift 2 ;;
+    --service) service="${2:?--service needs a value}"; shift 2 ;;
+    --reports) reports="${2:?--reports needs a value}"; shift 2 ;;
     --exceptions) exceptions="${2:?--exceptions needs a value}"; shift 2 ;;
     --check-exceptions) only_check=true; shift ;;
     --help) usage; exit 0 ;;
@@ -58,19 +87,28 @@ while [ $# -gt 0 ]; do
 done
 [ -r "$exceptions" ] || fail 1 "cannot read $exceptions"
 
-ignored="$(mktemp)"
-trap 'rm -f "$ignored"' EXIT
-exceptions_in_force >"$ignored"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+exceptions_in_force >"$work/ignored"
 [ "$only_check" = false ] || exit 0
 [ -n "$image" ] || fail 1 "--image is missing (see --help)"
 [ -f "$image/oci-layout" ] || fail 1 "$image is not an OCI layout"
 command -v trivy >/dev/null || fail 1 "trivy is not on PATH: the image is not scanned and must not pass"
 
-status=0
-trivy image --input "$image" --scanners vuln --severity HIGH,CRITICAL --ignore-unfixed --ignorefile "$ignored" \
-  --exit-code 3 --no-progress || status=$?
-case "$status" in
-  0) echo "No HIGH or CRITICAL vulnerability that has a fix." ;;
-  3) fail 3 "update what is listed above, or add an exception with an end and a reason to config/vulnerability-exceptions.txt" ;;
-  *) fail 1 "trivy failed with exit code $status: the image is not scanned and must not pass" ;;
-esac
+if [ -n "$source$service" ]; then
+  [[ "$service" =~ ^[a-z]([a-z0-9-]*[a-z0-9])?$ ]] || fail 1 "not a service's name: $service"
+  [ -d "$source/services/$service" ] || fail 1 "$source has no services/$service"
+fi
+[ -z "$reports" ] || mkdir -p "$reports"
+
+severe=(--severity 'HIGH,CRITICAL' --ignore-unfixed)
+scan image image --input "$image" --scanners vuln,secret "${severe[@]}"
+# What ships counts; Trivy calls a forbidden licence CRITICAL.
+scan licences image --input "$image" --scanners license --severity CRITICAL
+if [ -n "$service" ]; then
+  scan code filesystem --scanners vuln,secret,misconfig "${severe[@]}" "$source/services/$service"
+fi
+if [ "$found" = true ]; then
+  fail 3 "repair what is listed above, or add an exception with an end and a reason to config/vulnerability-exceptions.txt"
+fi
+echo "Nothing that is HIGH or CRITICAL and has a fix."

@@ -97,6 +97,9 @@ def test_a_vulnerable_image_is_neither_pushed_nor_deployed(github: GitHub, tools
     assert not {"catalog/Image", "orders/Image", "catalog/Sign", "orders/Sign"} & done.jobs
     assert [call for call in tools.calls if call[0] == "cosign"] == []
     assert github.commits() == []
+    reports = github.folder / "artifacts/scans-orders"
+    assert "CVE-2026-1" in (reports / "image.sarif").read_text(), "what was found is kept with the run that failed"
+    assert (reports / "code.sarif").exists()
     # The next run finds what is missing: nothing was lost.
     healed = github.app_push(github.push())
     assert healed.succeeded, healed.output

@@ -30,9 +30,20 @@ TOMORROW = TODAY + datetime.timedelta(days=1)
 TRIVY = """
 if os.environ.get("TRIVY_BROKEN"):
     sys.exit(1)
+if args[0] == "convert":
+    report = open(args[-1]).read()
+    if "--output" in args:
+        open(args[args.index("--output") + 1], "w").write(report)
+    else:
+        print(report)
+    sys.exit()
 ignored = open(args[args.index("--ignorefile") + 1]).read()
-found = [cve for cve in os.environ.get("FOUND", "").split() if cve not in ignored]
-print("\\n".join(found))
+# FOUND is what there is: an id, or <scanner>:<id>; without a scanner it is a vulnerability of the image.
+scanners = args[args.index("--scanners") + 1].split(",")
+kind = "" if args[0] == "image" else "code-"
+known = [one.rpartition(":") for one in os.environ.get("FOUND", "").split()]
+found = [cve for by, _, cve in known if (by or "vuln") in [kind + s for s in scanners] and cve not in ignored]
+open(args[args.index("--output") + 1], "w").write("\\n".join(found))
 sys.exit(int(args[args.index("--exit-code") + 1]) if found else 0)
 """
 
@@ -45,12 +56,14 @@ def image(tmp_path: Path) -> Path:
     return layout
 
 
-def scan(scripts: Path, image: Path, tools: Toolbox, exceptions: str = "", **env: str) -> tuple[int, str]:
+def scan(
+    scripts: Path, image: Path, tools: Toolbox, exceptions: str = "", *options: str | Path, **env: str
+) -> tuple[int, str]:
     tools.add("trivy", TRIVY)
     file = image.parent / "exceptions.txt"
     file.write_text(exceptions)
     result = run(
-        *(scripts / "scan-vulnerabilities.sh", "--image", image, "--exceptions", file),
+        *(scripts / "scan-vulnerabilities.sh", "--image", image, "--exceptions", file, *options),
         env={**tools.env, **env},
         check=False,
     )
@@ -59,7 +72,7 @@ def scan(scripts: Path, image: Path, tools: Toolbox, exceptions: str = "", **env
 
 def test_a_clean_image_passes(scripts: Path, image: Path, tools: Toolbox) -> None:
     assert scan(scripts, image, tools)[0] == 0
-    (call,) = tools.calls
+    call = tools.calls[0]
     assert call[call.index("--severity") + 1] == "HIGH,CRITICAL"
     assert call[call.index("--input") + 1] == str(image)
     assert "--ignore-unfixed" in call
@@ -67,6 +80,31 @@ def test_a_clean_image_passes(scripts: Path, image: Path, tools: Toolbox) -> Non
 
 def test_a_vulnerability_stops_the_image(scripts: Path, image: Path, tools: Toolbox) -> None:
     assert scan(scripts, image, tools, FOUND="CVE-2026-1")[0] == 3
+
+
+@pytest.mark.parametrize(
+    "found",
+    ["secret:aws-access-key-id", "license:AGPL-3.0", "code-vuln:CVE-2026-2", "code-secret:x", "code-misconfig:DS-2"],
+)
+def test_a_secret_a_licence_and_what_is_wrong_in_the_code_stop_it_as_well(
+    scripts: Path, image: Path, tools: Toolbox, found: str
+) -> None:
+    (image.parent / "app/services/orders").mkdir(parents=True)
+    reports = image.parent / "reports"
+    options = ("--source", image.parent / "app", "--service", "orders", "--reports", reports)
+    assert scan(scripts, image, tools, "", *options, FOUND=found)[0] == 3
+    assert {file.name for file in reports.iterdir()} == {"image.sarif", "licences.sarif", "code.sarif"}
+    name = found.partition(":")[2]
+    assert [file.read_text() for file in reports.iterdir() if file.read_text()] == [name]
+    excepted = f"{name} exp:{TOMORROW} # known\n"
+    assert scan(scripts, image, tools, excepted, *options, FOUND=found)[0] == 0
+
+
+@pytest.mark.parametrize("service", ["", "../..", "$(touch pwned)", "nobody"])
+def test_only_a_service_is_scanned(scripts: Path, image: Path, tools: Toolbox, service: str) -> None:
+    options = ("--source", image.parent, "--service", service)
+    assert scan(scripts, image, tools, "", *options)[0] == 1
+    assert tools.calls == []
 
 
 def test_an_exception_in_force_lets_it_pass(scripts: Path, image: Path, tools: Toolbox) -> None:

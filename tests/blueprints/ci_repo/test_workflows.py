@@ -176,11 +176,31 @@ def test_only_the_image_registry_in_use_gets_a_permission_or_a_password(platform
         ("trivy", "ci/scripts/scan-vulnerabilities.sh"),
         ("snyk", "ci/scripts/scan-dependencies.sh"),
         ("sonarqube", "SonarSource/sonarqube-scan-action"),
+        ("codeScanning", "github/codeql-action/upload-sarif"),
     ],
 )
 def test_a_scanner_is_there_when_it_is_on(platform: Platform, switch: str, step: str) -> None:
     text = (platform.ci / ".github" / "workflows" / "shared-pipeline.yml").read_text()
     assert (step in text) == answers_of(platform.name, "ci-repo")["scanning"][switch]
+
+
+def test_only_code_scanning_may_write_security_events(platform: Platform) -> None:
+    on = answers_of(platform.name, "ci-repo")["scanning"]["codeScanning"]
+    may = [f"{file}: {name}" for file, name, job in jobs(platform.ci) if "security-events" in job["permissions"]]
+    assert bool(may) is on
+    own = [one for one in may if one.startswith("shared-pipeline.yml")]
+    assert own == (["shared-pipeline.yml: image"] if on else [])
+
+
+def test_sonarqube_waits_for_its_quality_gate_and_no_image_is_made_without(platform: Platform) -> None:
+    pipeline = workflows(platform.ci)["shared-pipeline.yml"]["jobs"]
+    if answers_of(platform.name, "ci-repo")["scanning"]["sonarqube"]:
+        (step,) = [step for step in pipeline["quality"]["steps"] if "sonarqube" in step.get("uses", "")]
+        assert "-Dsonar.qualitygate.wait=true" in step["with"]["args"]
+        assert "continue-on-error" not in step
+        assert pipeline["image"]["needs"] == ["test", "quality"]
+    else:
+        assert "quality" not in pipeline
 
 
 def test_gates_stand_before_the_push(platform: Platform) -> None:
