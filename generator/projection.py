@@ -73,6 +73,9 @@ def _app(spec: Spec) -> Answers:
             "description": spec.platform.description,
             "maxParallel": spec.platform.runners.max_parallel,
             "languages": sorted({service.language for service in spec.services}),
+            # The languages whose library needs what not every service does.
+            "postgres": sorted({service.language for service in spec.services if service.uses.postgres}),
+            "redis": sorted({service.language for service in spec.services if service.uses.redis}),
         },
         "environments": [{"name": e.name, "branch": e.branch} for e in resolve.environments(spec)],
         "previews": spec.features.previews,
@@ -84,6 +87,8 @@ def _app(spec: Spec) -> Answers:
                 "owner": resolve.owner(spec, service),
                 "port": resolve.port(spec, service),
                 "dependsOn": sorted(service.depends_on),
+                "postgres": service.uses.postgres,
+                "redis": service.uses.redis,
             }
             for service in _services(spec)
         ],

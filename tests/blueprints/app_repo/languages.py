@@ -15,6 +15,8 @@ class Language:
     service: str
     # Given an app-repo that is set up: builds the service and returns its command, for the folder services/<service>.
     build: Callable[[Path], tuple[str, ...]]
+    # The one that uses PostgreSQL and Redis; none where the language cannot yet.
+    stores: str = ""
 
 
 def _python(app: Path) -> tuple[str, ...]:
@@ -40,7 +42,7 @@ def _java(app: Path) -> tuple[str, ...]:
 
 
 LANGUAGES = {
-    "python": Language("orders", _python),
+    "python": Language("orders", _python, stores="ledger"),
     "go": Language("catalog", _go),
     "node": Language("basket", _node),
     "java": Language("billing", _java),

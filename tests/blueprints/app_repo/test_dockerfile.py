@@ -115,7 +115,7 @@ def execute(dockerfile: Path, context: Path, root: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_its_steps_make_a_service_that_runs(example: Platform, tmp_path: Path) -> None:
-    program, *arguments = execute(example.app / "services/orders/Dockerfile", example.app, tmp_path)
+    program, *arguments = execute(example.app / "services/catalog/Dockerfile", example.app, tmp_path)
     with started(
         str(tmp_path / "venv/bin" / program), *arguments, cwd=tmp_path / "srv", SERVICE_VERSION="1.2.3"
     ) as service:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -57,6 +58,8 @@ def app(example: Platform, tmp_path: Path) -> Path:
     """An app-repo whose library needs little."""
     app = copy_of(example.app, tmp_path)
     (app / "shared/python/pyproject.toml").write_text(LIBRARY)
+    wishes = app / "services/catalog/requirements.in"
+    shutil.copy(wishes, app / "services/orders/requirements.in")
     for path in pinned(app):
         path.unlink()
     return app

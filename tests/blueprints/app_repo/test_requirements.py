@@ -30,6 +30,6 @@ def test_the_library_needs_nothing_that_is_not_pinned(example: Platform) -> None
 
 
 def test_a_service_begins_with_nothing_of_its_own(example: Platform) -> None:
-    folder = example.app / "services/orders"
+    folder = example.app / "services/catalog"
     assert "-c ../../shared/python/requirements.txt" in (folder / "requirements.in").read_text()
     assert "==" not in (folder / "requirements.txt").read_text()

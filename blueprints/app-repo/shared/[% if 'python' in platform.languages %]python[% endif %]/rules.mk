@@ -13,7 +13,12 @@ UV := .venv/uv/bin/uv
 shared/python/setup: .venv/.installed
 
 shared/python/test $(PYTHON_SERVICES:%=services/%/test): %/test: .venv/.installed
-	@echo "== $*" && cd "$*" && "$(PYTHON_BIN)/python" -m pytest --quiet
+	@echo "== $*" && cd "$*" && "$(PYTHON_BIN)/python" -m pytest --quiet --ignore tests/integration
+
+# Each service has servers of its own.
+INTEGRATION += $(call services-with,tests/integration)
+$(PYTHON_SERVICES:%=services/%/integration): %/integration: .venv/.installed
+	@echo "== $*" && cd "$*" && "$(CURDIR)/scripts/with-stores" "$(PYTHON_BIN)/python" -m pytest --quiet tests/integration
 
 shared/python/lint $(PYTHON_SERVICES:%=services/%/lint): %/lint: .venv/.installed
 	@echo "== $*"
