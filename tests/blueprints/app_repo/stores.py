@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from glob import glob
 from pathlib import Path
 
 from tests.blueprints.app_repo.process import free_port
@@ -28,14 +27,11 @@ class Server:
 
     def start(self) -> None:
         self._process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                assert self._process.poll() is None, f"{self.command[0]} ended"
-                time.sleep(0.05)
-        raise AssertionError(f"{self.command[0]} does not answer")
+        eventually(self._answers)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> None:
         """End it at once, clients or not."""
@@ -48,7 +44,7 @@ class Server:
 @contextmanager
 def _folder() -> Iterator[Path]:
     # Where a user without rights can reach it, whatever TMPDIR says.
-    folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="triptych-stores-"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="triptych-stores-"))
     try:
         yield folder
     finally:
@@ -59,8 +55,8 @@ def _folder() -> Iterator[Path]:
 def postgres() -> Iterator[Server]:
     """An empty database, not started yet; it runs as nobody where the tests run as root."""
     # Debian keeps the programs off PATH.
-    beside = sorted(glob("/usr/lib/postgresql/*/bin"))
-    initdb = shutil.which("initdb", path=beside[-1]) if beside else None
+    beside = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    initdb = shutil.which("initdb", path=str(beside[-1])) if beside else None
     initdb = initdb or system_tool("initdb", package="postgresql")
     as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
     with _folder() as folder:
