@@ -36,13 +36,20 @@ def test_a_push_becomes_signed_images_and_one_commit(github: GitHub, tools: Tool
     # One service changes: exactly its jobs run, and cd-repo gets its digest alone.
     before = {service: github.digest(service) for service in LEGS}
     (github.source / "services/orders/hello").write_text("good morning\n")
-    commit(github.source, "Say good morning", when="2026-11-23T11:00:00+02:00")
+    # Whatever a team calls its files, and says of them, is text.
+    (github.source / "services/orders/$(touch pwned); `touch pwned`").write_text("hostile")
+    commit(
+        github.source,
+        "Say good morning\n\n$(touch pwned) `touch pwned` ::set-output name=count::0\n${{ github.token }}",
+        when="2026-11-23T11:00:00+02:00",
+    )
     one = github.app_push(github.push())
     assert one.succeeded, one.output
     assert one.jobs == {"Accept", "Plan", "Register", *LEGS["orders"]}
     assert github.commits()[0].startswith("release(dev): orders 20261123.090000-")
     assert github.digest("catalog") == before["catalog"]
     assert github.digest("orders") != before["orders"]
+    assert not list(github.folder.parent.rglob("pwned"))
 
 
 @pytest.mark.slow
