@@ -46,7 +46,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(*command: str, cwd: Path, **environment: str) -> Iterator[Service]:
+def started(*command: str, cwd: Path, until: str = "/readyz", **environment: str) -> Iterator[Service]:
+    """Start a service, and wait until it answers 200 to `until`."""
     port = free_port()
     process = subprocess.Popen(
         command,
@@ -61,7 +62,7 @@ def started(*command: str, cwd: Path, **environment: str) -> Iterator[Service]:
     try:
         for _ in range(200):
             try:
-                if service.get("/readyz")[0] == 200:
+                if service.get(until)[0] == 200:
                     break
             except OSError:
                 assert process.poll() is None, process.communicate()

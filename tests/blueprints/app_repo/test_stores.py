@@ -15,7 +15,7 @@ from tests.tools import run
 
 pytestmark = pytest.mark.slow
 
-Start = Callable[[], AbstractContextManager[Service]]
+Start = Callable[..., AbstractContextManager[Service]]
 
 
 @pytest.fixture(scope="module", params=[name for name, language in LANGUAGES.items() if language.stores])
@@ -47,10 +47,11 @@ def cache() -> Iterator[Server]:
 
 @pytest.fixture
 def start(folder: Path, command: tuple[str, ...], database: Server, cache: Server) -> Start:
-    """Starts the service with both stores named, whether or not they run; waits until it is ready where they do."""
+    """Starts the service with both stores named, whether or not they run."""
 
-    def start() -> AbstractContextManager[Service]:
-        return started(*command, cwd=folder, DATABASE_URL=database.url, REDIS_URL=cache.url)
+    def start(until: str = "/readyz", **environment: str) -> AbstractContextManager[Service]:
+        stores = {"DATABASE_URL": database.url, "REDIS_URL": cache.url}
+        return started(*command, cwd=folder, until=until, **stores, **environment)
 
     return start
 
@@ -81,7 +82,7 @@ def test_items_outlive_the_process_and_pages_hold_each_once(start: Start, databa
 
 
 def test_it_waits_for_its_database_and_outlives_an_outage(start: Start, database: Server) -> None:
-    with start() as service:
+    with start(until="/healthz", LOG_LEVEL="error") as service:
         assert ask(service, "GET", "/healthz").status == 200
         assert ask(service, "GET", "/readyz").json == {"status": "unavailable", "failed": ["postgres"]}
         answer = ask(service, "POST", "/items", {"name": "lamp"})
