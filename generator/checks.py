@@ -72,6 +72,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _routes(draft)
     yield from _certificates(draft)
     yield from _karpenter(draft)
+    yield from _spot_nodes(draft)
 
 
 def _unique(
@@ -449,6 +450,15 @@ def _karpenter(draft: Draft) -> Iterator[Fault]:
                 f"no environment is in a cluster `{label}`{nearest(label, dict.fromkeys(clusters))}",
                 at_key=True,
             )
+
+
+def _spot_nodes(draft: Draft) -> Iterator[Fault]:
+    """Yield spot nodes that nobody could find."""
+    nodes = draft.features.scaling.spot_nodes
+    if nodes.provider == "other" and not nodes.labels:
+        yield Fault(
+            ("features", "scaling", "spotNodes"), "spot nodes of no known provider need a label; set `labels`", True
+        )
 
 
 def _taken(

@@ -63,6 +63,10 @@ SwitchOrAddress = Annotated[
     ],
     Discriminator(lambda value: "[address]" if isinstance(value, str) else "[switch]"),
 ]
+NodeMarks = dict[
+    Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
+    Annotated[str, Field(pattern=names.LABEL_VALUE, max_length=names.MAX_LABEL)],
+]
 Argument = Annotated[str, Field(pattern=names.TEXT, max_length=1000)]
 Rollout = Literal["rolling", "canary", "blueGreen"]
 Deploy = Literal["automatic", "pull-request", "approval"]
@@ -152,6 +156,17 @@ class Karpenter(Model):
     Default: none, as for EKS Pod Identity."""
 
 
+class SpotNodes(Model):
+    """How spot nodes are known."""
+
+    provider: Literal["any", "aws", "gcp", "azure", "other"] = "any"
+    """Whose labels and taints they have: those of EKS and Karpenter, GKE, AKS, of all of them, or none of these."""
+    labels: Annotated[NodeMarks, Field(examples=[{"pool": "cheap"}])] = {}
+    """Labels that they have besides. `other` needs one."""
+    taints: Annotated[NodeMarks, Field(examples=[{"dedicated": "cheap"}])] = {}
+    """Taints that they have besides, of the effect NoSchedule."""
+
+
 class Scaling(Model):
     """What sizes services, besides the number of their pods."""
 
@@ -161,7 +176,9 @@ class Scaling(Model):
         dict[Label, Karpenter], Field(examples=[{"dev": {"cluster": "acme-dev", "role": "KarpenterNodeRole-acme-dev"}}])
     ] = {}
     """Clusters on AWS, by their label, that get nodes from Karpenter: spot nodes for environments with `spot`, and
-    others. Elsewhere nodes are yours to bring: services know the labels and taints of spot nodes on EKS, GKE, AKS."""
+    others. Elsewhere nodes are yours to bring."""
+    spot_nodes: SpotNodes = SpotNodes()
+    """How services know spot nodes: they prefer their labels and tolerate their taints in environments with `spot`."""
 
 
 class LogStorage(Model):

@@ -62,6 +62,8 @@ BACKUP = (
     "(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
 )
 ANNOTATION = "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+LABEL_VALUE = "^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$"
 TIMEZONE = "^[A-Za-z]+([+-][0-9]+)?(/[A-Za-z0-9_+-]+)*$"
 # One line of printable text. Control and bidirectional characters would let text act on its surroundings.
 TEXT = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ufffe\\uffff]*$"
@@ -92,7 +94,8 @@ MEANINGS = {
     EKS_CLUSTER: "a name on AWS: letters, digits, `-` and `_`",
     IAM_ROLE: "the name of an IAM role, not its ARN",
     BACKUP: "a bucket and a path such as s3://acme-backups/postgres, gs://… or https://<account>.blob.core.windows.net/…",
-    ANNOTATION: "a key of an annotation such as eks.amazonaws.com/role-arn",
+    ANNOTATION: "a key of an annotation or a label such as eks.amazonaws.com/role-arn",
+    LABEL_VALUE: "the value of a label: letters, digits and `. _ -`, beginning and ending with a letter or digit",
     TIMEZONE: "a time zone such as Europe/Berlin",
     TEXT: "one line of printable text",
 }

@@ -146,6 +146,7 @@ def _cd(spec: Spec) -> Answers:
             "logStorage": _log_storage(spec.features.observability.log_storage),
             "postgres": any(service.uses.postgres for service in spec.services),
             "verticalPodAutoscaler": spec.features.scaling.vertical_pod_autoscaler,
+            "spotNodes": spec.features.scaling.spot_nodes.model_dump(),
             "karpenter": {
                 label: cluster.model_dump() | {"queue": cluster.queue or cluster.cluster}
                 for label, cluster in sorted(spec.features.scaling.karpenter.items())

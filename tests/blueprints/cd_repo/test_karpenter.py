@@ -77,3 +77,15 @@ def test_only_clusters_that_are_named_have_it(cd: Path, example: Platform) -> No
     assert "karpenter" not in applications_of(example.cd)
     assert not (example.cd / "platform/karpenter").exists()
     assert "karpenter" not in {addon.name for addon in wanted(load_spec(platforms.spec_of("example")))}
+
+
+def test_services_know_spot_nodes_by_the_marks_of_the_provider_and_of_the_platform(tmp_path: Path) -> None:
+    marks = "spotNodes: {provider: azure, labels: {pool: cheap}, taints: {dedicated: cheap}}"
+    cd = platforms.render_spec(
+        platforms.with_features("example", f"scaling: {{{marks}}}", tmp_path), tmp_path / "platform"
+    ).cd
+    pod = pod_of(with_values(release_everything(cd, tmp_path), "catalog", "dev")["Deployment/catalog"])
+    preferred = pod["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    azure = "kubernetes.azure.com/scalesetpriority"
+    assert {taint["key"]: taint["value"] for taint in pod["tolerations"]} == {azure: "spot", "dedicated": "cheap"}
+    assert [term["preference"]["matchExpressions"][0]["key"] for term in preferred] == [azure, "pool"]
