@@ -13,7 +13,7 @@ PIP_INSTALL := $(VENV)/python -m pip --disable-pip-version-check --quiet install
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-pipeline venv tools tools-exhaustive tools-lock blueprints-lock lint format test test-exhaustive test-all test-fast bench bench-registry schema clean distclean
+.PHONY: help demo demo-pipeline venv tools tools-exhaustive tools-lock blueprints-lock lint format test test-exhaustive test-all test-fast bench bench-registry bench-services schema clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ bench: .venv/.installed-dev ## Measure against stock Copier and bare Jinja2
 
 bench-registry: .venv/.installed-dev ## Measure the scripts of cd-repo at 1,000 services
 	@$(VENV)/python -m tests.bench_registry $(ARGS)
+
+bench-services: .venv/.installed-dev .tools/.installed ## Measure a service of each language beside the least that its framework serves
+	@$(VENV)/python -m tests.bench_services $(ARGS)
 
 schema: .venv/.installed ## Write services.schema.json anew from the models
 	@mkdir -p build
