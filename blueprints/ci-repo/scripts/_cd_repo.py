@@ -3,13 +3,13 @@
 import base64
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from _github import gh, try_gh
 from _pipeline import fail, platform, run
 
 
@@ -46,7 +46,7 @@ def open_pull_request(clone: Path, branch: str, title: str, body: str) -> str:
     """Open the pull request of a branch, or renew its text, and say which."""
     said = ("--title", title, "--body-file", "-")
     if not (found := pull_requests(clone, "--head", branch)):
-        created = _gh(clone, "pr", "create", "--base", "main", "--head", branch, *said, stdin=body)
+        created = try_gh(clone, "pr", "create", "--base", "main", "--head", branch, *said, stdin=body)
         if created.returncode == 0:
             return f"{title}: {created.stdout.strip()}"
         # Another run may have opened it a moment ago.
@@ -61,20 +61,3 @@ def pull_requests(clone: Path, *options: str) -> Any:
     """Return the open pull requests."""
     fields = ("--state", "open", "--limit", "1000", "--json", "number,headRefName")
     return json.loads(gh(clone, "pr", "list", *fields, *options))
-
-
-def gh(clone: Path, *arguments: str, stdin: str = "") -> str:
-    """Run GitHub's command line in the clone and return what it printed."""
-    done = _gh(clone, *arguments, stdin=stdin)
-    if done.returncode != 0:
-        fail(f"gh {' '.join(arguments[:2])} failed with exit code {done.returncode}")
-    return done.stdout.strip()
-
-
-def _gh(clone: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["gh", *arguments], cwd=clone, input=stdin, stdout=subprocess.PIPE, text=True, check=False
-        )
-    except FileNotFoundError:
-        fail("gh is not on PATH")

@@ -65,6 +65,8 @@ def test_each_service_has_a_pipeline(platform: Platform) -> None:
     shared.add("shared-pipeline.yml")
     if answers_of(platform.name, "ci-repo")["previews"]:
         shared.add("app-preview.yml")
+    if answers_of(platform.name, "ci-repo")["scanning"]["trivy"]:
+        shared.add("scan-deployed.yml")
     assert set(workflows(platform.ci)) - shared == {f"{service}-pipeline.yml" for service in services}
 
 
