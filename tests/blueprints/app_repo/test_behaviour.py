@@ -195,6 +195,7 @@ def test_pages_hold_every_item_once_oldest_first(fresh: Service) -> None:
         ({"name": "lamp", "quantity": 1_000_001}, "#/quantity"),
         ({"name": "lamp", "quantity": "3"}, "#/quantity"),
         ({"name": "lamp", "quantity": 1.5}, "#/quantity"),
+        ({"name": "lamp", "quantity": None}, "#/quantity"),
         ({"name": "lamp", "colour": "red"}, "#/colour"),
     ],
 )
@@ -257,6 +258,10 @@ def test_a_method_that_is_not_there(service: Service, method: str, path: str) ->
     answer = ask(service, method, path)
     assert answer.problem["status"] == 405
     assert "GET" in answer.headers["allow"]
+
+
+def test_a_method_that_nobody_knows_is_refused(service: Service) -> None:
+    assert ask(service, "BREW", "/items").problem["status"] in (405, 501)
 
 
 def test_a_large_body_is_refused(start: Start) -> None:

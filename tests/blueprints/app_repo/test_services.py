@@ -101,6 +101,20 @@ def test_a_broken_node_service_fails_its_tests_and_its_lint(languages: Path, tmp
     assert linted.returncode
 
 
+def test_a_broken_java_service_fails_its_tests_and_its_lint_side_by_side(languages: Path, tmp_path: Path) -> None:
+    app = copy_of(languages, tmp_path)
+    java = app / "services/billing/src/main/java/app/service"
+    routes = java / "Routes.java"
+    routes.write_text(routes.read_text().replace("settings.serviceVersion()", "settings.serviceName()"))
+    (java / "Spare.java").write_text("package app.service;\nfinal class Spare { }\n")
+    result = run("make", "-j2", "--keep-going", "lint", "test", "svc=billing", *programs(), cwd=app, check=False)
+    assert result.returncode
+    assert "RoutesTest.itSaysWhatItIs" in result.stderr
+    assert "Spare.java" in result.stderr
+    assert "services/billing/lint] Error" in result.stderr
+    assert "services/billing/test] Error" in result.stderr
+
+
 def test_node_packages_are_pinned_as_npm_would_and_name_no_registry(languages: Path, tmp_path: Path) -> None:
     app = copy_of(languages, tmp_path)
     run("make", "shared/node/lock", *programs(), cwd=app)

@@ -30,9 +30,10 @@ type Item struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
+// newItem is what a caller sends; a quantity that is left out keeps its default, and null, which is none, takes it away.
 type newItem struct {
 	Name     string `json:"name"`
-	Quantity int    `json:"quantity"`
+	Quantity *int   `json:"quantity"`
 }
 
 // page is some items, oldest first; next is what `after` has to be for the page that follows, null on the last.
@@ -46,7 +47,7 @@ type items struct {
 }
 
 func (i items) create(w http.ResponseWriter, r *http.Request) error {
-	var body newItem
+	body := newItem{Quantity: new(int)}
 	if err := platformkit.ReadJSON(r, &body); err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (i items) create(w http.ResponseWriter, r *http.Request) error {
 	if faults := body.faults(); len(faults) > 0 {
 		return platformkit.Invalid(faults...)
 	}
-	item := Item{ID: uuid.New(), Name: body.Name, Quantity: body.Quantity, CreatedAt: time.Now().UTC()}
+	item := Item{ID: uuid.New(), Name: body.Name, Quantity: *body.Quantity, CreatedAt: time.Now().UTC()}
 	i.store.Add(item)
 	w.Header().Set("Location", "/items/"+item.ID.String())
 	return platformkit.WriteJSON(w, http.StatusCreated, item)
@@ -67,7 +68,7 @@ func (n newItem) faults() []platformkit.Fault {
 			Pointer: "#/name", Detail: fmt.Sprintf("must have from 1 to %d characters", maxName),
 		})
 	}
-	if n.Quantity < 0 || n.Quantity > maxQuantity {
+	if n.Quantity == nil || *n.Quantity < 0 || *n.Quantity > maxQuantity {
 		faults = append(faults, platformkit.Fault{
 			Pointer: "#/quantity", Detail: fmt.Sprintf("must be from 0 to %d", maxQuantity),
 		})

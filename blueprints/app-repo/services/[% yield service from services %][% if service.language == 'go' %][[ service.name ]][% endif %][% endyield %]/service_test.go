@@ -100,11 +100,12 @@ func TestPagesHoldEveryItemOnceOldestFirst(t *testing.T) {
 
 func TestWhatDoesNotValidateIsRefused(t *testing.T) {
 	for body, pointer := range map[string]string{
-		`{}`:                                "#/name",
-		`{"name": " "}`:                     "#/name",
-		`{"name": "lamp", "quantity": -1}`:  "#/quantity",
-		`{"name": "lamp", "quantity": "3"}`: "#/quantity",
-		`{"name": "lamp", "colour": "red"}`: "#/colour",
+		`{}`:                                 "#/name",
+		`{"name": " "}`:                      "#/name",
+		`{"name": "lamp", "quantity": -1}`:   "#/quantity",
+		`{"name": "lamp", "quantity": "3"}`:  "#/quantity",
+		`{"name": "lamp", "quantity": null}`: "#/quantity",
+		`{"name": "lamp", "colour": "red"}`:  "#/colour",
 	} {
 		answer := ask(t, newTestService(t), "POST", "/items", body)
 		problem := read[platformkit.Problem](t, answer, http.StatusUnprocessableEntity)

@@ -22,10 +22,10 @@ $(JAVA_MODULES:%=%/test): %/test:
 
 # The compiler's warnings are errors.
 shared/java/lint:
-	@echo "== shared/java" && $(MAVEN) spotless:check test-compile >&2
+	@echo "== shared/java" && $(MAVEN) -Dtarget=target/lint spotless:check test-compile >&2
 
 $(JAVA_MODULES:%=%/lint): %/lint:
-	@echo "== $*" && $(MAVEN) -Dservice="$(notdir $*)" spotless:check test-compile >&2
+	@echo "== $*" && $(MAVEN) -Dtarget=target/lint -Dservice="$(notdir $*)" spotless:check test-compile >&2
 
 $(JAVA_MODULES:%=%/run): %/run:
 	@$(MAVEN) -Dservice="$(notdir $*)" package -DskipTests

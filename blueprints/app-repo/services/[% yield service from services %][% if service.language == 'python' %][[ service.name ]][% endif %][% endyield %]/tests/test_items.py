@@ -43,6 +43,7 @@ def test_pages_hold_every_item_once_oldest_first(client: TestClient) -> None:
         ({"name": "x" * 101}, "#/name"),
         ({"name": "lamp", "quantity": -1}, "#/quantity"),
         ({"name": "lamp", "quantity": "3"}, "#/quantity"),
+        ({"name": "lamp", "quantity": None}, "#/quantity"),
         ({"name": "lamp", "colour": "red"}, "#/colour"),
     ],
 )

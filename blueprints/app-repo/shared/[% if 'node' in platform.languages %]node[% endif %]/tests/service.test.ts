@@ -148,6 +148,6 @@ test("what is no HTTP gets problem details", async () => {
   for await (const chunk of socket.setEncoding("utf8")) {
     answer += chunk;
   }
-  assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\ncontent-type: application\/problem\+json/);
+  assert.match(answer, /^HTTP\/1\.1 501 Not Implemented\r\ncontent-type: application\/problem\+json/);
   await service.close();
 });

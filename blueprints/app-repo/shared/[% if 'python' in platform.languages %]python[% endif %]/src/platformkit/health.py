@@ -47,7 +47,8 @@ async def _passes(name: str, check: Check) -> bool:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await check()
-    except Exception:
-        _log.warning("not ready: %s", name, exc_info=True)
+    except Exception as error:
+        # Without a traceback: it is asked again and again.
+        _log.warning("not ready: %s", name, extra={"error": repr(error)})
         return False
     return True

@@ -4,13 +4,16 @@
 import signal
 import sys
 from collections.abc import Callable
+from http import HTTPStatus
 from types import FrameType
 from typing import NoReturn
 
+import httptools
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from platformkit import logs, tracing
+from platformkit import logs, problems, tracing
 from platformkit.settings import S, load
 
 # Longer than the idle time of common load balancers: the side that reuses a connection must be the first to give it up.
@@ -30,6 +33,7 @@ def run(make_app: Callable[[S], FastAPI], settings_class: type[S]) -> None:
             make_app(settings),
             host=settings.host,
             port=settings.port,
+            http=_Protocol,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -40,6 +44,19 @@ def run(make_app: Callable[[S], FastAPI], settings_class: type[S]) -> None:
     server.run()
     if not server.started:
         sys.exit(1)
+
+
+class _Protocol(HttpToolsProtocol):
+    """Answers what is no HTTP with problem details, and a method that nobody knows with 501."""
+
+    def send_400_response(self, msg: str) -> None:
+        unknown = isinstance(sys.exception(), httptools.HttpParserInvalidMethodError)
+        status = HTTPStatus.NOT_IMPLEMENTED if unknown else HTTPStatus.BAD_REQUEST
+        response = problems.answer(status, msg, headers={"connection": "close"})
+        head = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
+        head += [b"%s: %s" % header for header in response.raw_headers]
+        self.transport.write(b"\r\n".join([*head, b"", response.body]))
+        self.transport.close()
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -2,12 +2,14 @@
 package app.service;
 
 import app.platformkit.Fault;
+import app.platformkit.NotNull;
 import app.platformkit.Problem;
+import com.fasterxml.jackson.databind.annotation.JsonDeserialize;
 import java.util.ArrayList;
 import java.util.List;
 
 /** What a caller sends to have an item kept; without a quantity it has none. */
-record NewItem(String name, Integer quantity) {
+record NewItem(String name, @JsonDeserialize(using = NotNull.class) Integer quantity) {
 
   static final int MAX_NAME = 100;
   static final int MAX_QUANTITY = 1_000_000;

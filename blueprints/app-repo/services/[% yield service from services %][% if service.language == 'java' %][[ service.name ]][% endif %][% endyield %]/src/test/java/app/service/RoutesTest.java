@@ -88,6 +88,7 @@ class RoutesTest {
         "{\"name\": \" \"} | #/name",
         "{\"name\": \"lamp\", \"quantity\": -1} | #/quantity",
         "{\"name\": \"lamp\", \"quantity\": \"3\"} | #/quantity",
+        "{\"name\": \"lamp\", \"quantity\": null} | #/quantity",
         "{\"name\": \"lamp\", \"colour\": \"red\"} | #/colour",
       })
   void whatDoesNotValidateIsRefused(String body, String pointer) throws Exception {
