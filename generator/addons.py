@@ -85,6 +85,13 @@ ADDONS = (
     Addon("grafana", "grafana", -3, "restricted", lambda spec: spec.features.observability.grafana is True),
     Addon("kube-prometheus-stack", "monitoring", -2, "restricted", lambda spec: spec.features.observability.metrics),
     Addon("cloudnative-pg", "cnpg-system", -2, "restricted", _runs_databases),
+    Addon(
+        "keda",
+        "keda",
+        -2,
+        "restricted",
+        lambda spec: spec.features.scaling.keda and resolve.uses_triggers(spec),
+    ),
     Addon("loki", "loki", -2, "restricted", lambda spec: spec.features.observability.logs),
     Addon("jaeger", "jaeger", -2, "restricted", lambda spec: spec.features.observability.traces),
     Addon("plugin-barman-cloud", "cnpg-system", -1, "restricted", _backs_databases_up),

@@ -9,7 +9,18 @@ from zoneinfo import available_timezones
 
 from generator import names, resolve
 from generator.document import Path_
-from generator.models import Defaults, Environment, Features, Platform, Resources, Service, ServiceOverride, Spec, Team
+from generator.models import (
+    Defaults,
+    Environment,
+    Features,
+    Platform,
+    Resources,
+    Service,
+    ServiceOverride,
+    Spec,
+    Team,
+    Trigger,
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _lengths(draft)
     yield from _sizes(draft)
     yield from _variables(draft)
+    yield from _triggers(draft)
     yield from _stores(draft)
     yield from _jobs(draft)
     yield from _routes(draft)
@@ -276,6 +288,46 @@ def _size(here: Path_, size: resolve.Sizing, stated: Defaults | Service | Servic
             f"min is {low} and max is {high} here; min may not be greater than max",
         )
     yield from _amounts((*here, "resources"), size, stated.resources)
+
+
+def _triggers(draft: Draft) -> Iterator[Fault]:
+    """Yield triggers of autoscaling that would tell of nothing."""
+    defaults = draft.defaults
+    places: list[tuple[Path_, resolve.Sizing, Defaults | Service | ServiceOverride]] = [
+        (("defaults",), resolve.sizing(defaults), defaults)
+    ]
+    for index, service in draft.services.items():
+        places.append((("services", index), resolve.sizing(defaults, service), service))
+        for name, override in service.environments.items():
+            here: Path_ = ("services", index, "environments", name)
+            places.append((here, resolve.sizing(defaults, service, override), override))
+    for here, size, stated in places:
+        for position, trigger in enumerate(stated.autoscaling.triggers or []):
+            yield from _trigger((*here, "autoscaling", "triggers", position), trigger, size, draft.features)
+
+
+def _trigger(here: Path_, trigger: Trigger, size: resolve.Sizing, features: Features) -> Iterator[Fault]:
+    asked, cron = trigger.prometheus, trigger.cron
+    if (asked is None) == (cron is None):
+        yield Fault(here, "a trigger is of one kind: set either `prometheus` or `cron`")
+        return
+    if asked and asked.server is None and not features.observability.metrics:
+        yield Fault(
+            (*here, "prometheus"),
+            "there is no Prometheus: `features.observability.metrics` is off; set `server` to the address of one",
+        )
+    if cron is None:
+        return
+    zones = available_timezones()
+    if zones and cron.timezone not in zones:
+        yield Fault(
+            (*here, "cron", "timezone"), f"there is no time zone `{cron.timezone}`{_near(cron.timezone, zones)}"
+        )
+    if cron.start == cron.end:
+        yield Fault((*here, "cron", "end"), "start and end are the same; let it end at another time")
+    most = size.autoscaling.max
+    if most is not None and cron.pods > most:
+        yield Fault((*here, "cron", "pods"), f"{cron.pods} pods, and autoscaling.max is {most} here; raise it")
 
 
 def _amounts(here: Path_, size: resolve.Sizing | resolve.Database, stated: Resources) -> Iterator[Fault]:

@@ -177,6 +177,9 @@ class Scaling(Model):
     ] = {}
     """Clusters on AWS, by their label, that get nodes from Karpenter: spot nodes for environments with `spot`, and
     others. Elsewhere nodes are yours to bring."""
+    keda: bool = True
+    """Install KEDA in each cluster where a service has `autoscaling.triggers`; switch it off where clusters have it
+    already."""
     spot_nodes: SpotNodes = SpotNodes()
     """How services know spot nodes: they prefer their labels and tolerate their taints in environments with `spot`."""
 
@@ -311,8 +314,46 @@ class Team(Model):
     """The team's channel in Slack, without `#`. Default: the team's name."""
 
 
+class PrometheusTrigger(Model):
+    """A pod for each `threshold` of what a query finds."""
+
+    query: Annotated[
+        str,
+        Field(
+            pattern=names.TEXT, min_length=1, max_length=1000, examples=['sum(queue_length{namespace="$namespace"})']
+        ),
+    ]
+    """PromQL that gives one number; `$namespace` stands for the namespace of the environment."""
+    threshold: Annotated[float, Field(gt=0, examples=[100])]
+    """What one pod is enough for."""
+    server: Annotated[str, Field(pattern=names.ADDRESS, max_length=200)] | None = None
+    """Address of a Prometheus. Default: the one of the cluster."""
+
+
+class CronTrigger(Model):
+    """At least so many pods from one time to another."""
+
+    start: Annotated[str, Field(pattern=names.CRON, max_length=100, examples=["0 8 * * 1-5"])]
+    """When they come: minute, hour, day of the month, month, and day of the week."""
+    end: Annotated[str, Field(pattern=names.CRON, max_length=100, examples=["0 18 * * 1-5"])]
+    """When they may go."""
+    timezone: Annotated[str, Field(pattern=names.TIMEZONE, max_length=60, examples=["Europe/Berlin"])] = "UTC"
+    """Where the clock hangs."""
+    pods: Annotated[int, Field(ge=1, le=1000)]
+    """How many there are, of `max` at most."""
+
+
+class Trigger(Model):
+    """Something that tells of the load; one of its kinds."""
+
+    prometheus: PrometheusTrigger | None = None
+    """A pod for each `threshold` of what a query finds."""
+    cron: CronTrigger | None = None
+    """At least so many pods from one time to another."""
+
+
 class Autoscaling(Model):
-    """Horizontal autoscaling by CPU."""
+    """Horizontal autoscaling, by CPU and by what else tells of the load."""
 
     min: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Least number of pods. Default: 2."""
@@ -320,6 +361,9 @@ class Autoscaling(Model):
     """Greatest number of pods. Default: 10."""
     cpu: Annotated[int, Field(ge=1, le=100)] | None = None
     """Target of CPU use, in percent of the request. Default: 70."""
+    triggers: Annotated[list[Trigger], Field(max_length=10)] | None = None
+    """What else tells of the load, by KEDA: each asks for pods, as the use of CPU does, and the most are made. Without
+    effect where `min` and `max` are the same. Default: nothing."""
 
 
 class ResourceAmounts(Model):
@@ -389,7 +433,7 @@ class Defaults(Model):
     port: Port = 8080
     """Port on which services listen."""
     autoscaling: Autoscaling = Autoscaling()
-    """Horizontal autoscaling by CPU."""
+    """Horizontal autoscaling."""
     resources: Resources = Resources()
     """What a pod asks for and may use."""
     objectives: Objectives = Objectives()
@@ -497,7 +541,7 @@ class ServiceOverride(Model):
     """What one service does otherwise in one environment."""
 
     autoscaling: Autoscaling = Autoscaling()
-    """Horizontal autoscaling by CPU."""
+    """Horizontal autoscaling."""
     resources: Resources = Resources()
     """What a pod asks for and may use."""
     objectives: Objectives = Objectives()
@@ -545,7 +589,7 @@ class Service(Model):
     """Whether pods are killed, the network is made slow and lossy, CPU is taken away, and what it calls is cut off,
     once a week in every environment but the last; an experiment ends when the service leaves its `objectives`."""
     autoscaling: Autoscaling = Autoscaling()
-    """Horizontal autoscaling by CPU. Default: `defaults.autoscaling`."""
+    """Horizontal autoscaling. Default: `defaults.autoscaling`."""
     resources: Resources = Resources()
     """What a pod asks for and may use. Default: `defaults.resources`."""
     objectives: Objectives = Objectives()

@@ -49,9 +49,10 @@ def _field(value: str) -> str:
 _MONTHS = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
 _FIELDS = ("[0-5]?[0-9]", "[01]?[0-9]|2[0-3]", "0?[1-9]|[12][0-9]|3[01]", f"0?[1-9]|1[0-2]|{_MONTHS}")
 _DAYS = "[0-6]|SUN|MON|TUE|WED|THU|FRI|SAT"
-SCHEDULE = (
-    "^(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|" + " ".join(map(_field, (*_FIELDS, _DAYS))) + ")$"
-)
+_TIMES = " ".join(map(_field, (*_FIELDS, _DAYS)))
+SCHEDULE = f"^(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|{_TIMES})$"
+# KEDA knows no names of schedules: https://keda.sh/docs/latest/scalers/cron/
+CRON = f"^{_TIMES}$"
 # Names that AWS gives to clusters on EKS and to queues, and to roles.
 EKS_CLUSTER = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
 IAM_ROLE = "^[A-Za-z0-9+=,.@_-]+$"
@@ -90,6 +91,7 @@ MEANINGS = {
     DURATION: "minutes, hours or days such as 30m, 24h or 2d",
     CLOCK: "a time of day such as 09:00",
     SCHEDULE: "minute, hour, day, month, and day of the week (0 is Sunday), such as `30 3 * * *` or `@daily`",
+    CRON: "minute, hour, day, month, and day of the week (0 is Sunday), such as `0 8 * * 1-5`",
     LOG_BUCKET: "a bucket such as s3://acme-logs, gs://… or https://<account>.blob.core.windows.net/…, without a path",
     EKS_CLUSTER: "a name on AWS: letters, digits, `-` and `_`",
     IAM_ROLE: "the name of an IAM role, not its ARN",

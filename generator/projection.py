@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from generator import addons, resolve
-from generator.models import Backup, Job, LogStorage, Resources, Service, ServiceOverride, Spec
+from generator.models import Backup, Job, LogStorage, Resources, Service, ServiceOverride, Spec, Trigger
 from generator.quota import quota
 
 Answers = dict[str, Any]
@@ -146,6 +146,7 @@ def _cd(spec: Spec) -> Answers:
             "logStorage": _log_storage(spec.features.observability.log_storage),
             "postgres": any(service.uses.postgres for service in spec.services),
             "verticalPodAutoscaler": spec.features.scaling.vertical_pod_autoscaler,
+            "triggers": resolve.uses_triggers(spec),
             "spotNodes": spec.features.scaling.spot_nodes.model_dump(),
             "karpenter": {
                 label: cluster.model_dump() | {"queue": cluster.queue or cluster.cluster}
@@ -413,13 +414,21 @@ def _sizing_over(below: Layers, above: Layers) -> Answers:
 
 def _sizing(sizing: resolve.Sizing) -> Answers:
     return {
-        "autoscaling": sizing.autoscaling.model_dump(by_alias=True),
+        "autoscaling": sizing.autoscaling.model_dump(by_alias=True, exclude={"triggers"})
+        | {"triggers": [_trigger(trigger) for trigger in sizing.autoscaling.triggers or []]},
         "resources": {
             "requests": sizing.requests.model_dump(by_alias=True),
             "limits": sizing.limits.model_dump(by_alias=True),
         },
         "objectives": {key: _plain(value) for key, value in sizing.objectives.model_dump(by_alias=True).items()},
     }
+
+
+def _trigger(trigger: Trigger) -> Answers:
+    values: Answers = trigger.model_dump(by_alias=True, exclude_none=True)
+    if trigger.prometheus:
+        values["prometheus"]["threshold"] = _plain(trigger.prometheus.threshold)
+    return values
 
 
 def _plain(number: float) -> float:

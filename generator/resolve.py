@@ -23,7 +23,7 @@ from generator.models import (
 )
 from generator.names import amount
 
-AUTOSCALING = Autoscaling(min=2, max=10, cpu=70)
+AUTOSCALING = Autoscaling(min=2, max=10, cpu=70, triggers=[])
 LIMITS = ResourceAmounts(cpu="500m", memory="256Mi")
 REQUESTS = ResourceAmounts(cpu="100m", memory="128Mi")
 OBJECTIVES = Objectives.model_validate({"errorPercent": 5, "latencyMilliseconds": 500})
@@ -203,6 +203,15 @@ def sizing(*layers: Layer) -> Sizing:
         requests=_within(requests, REQUESTS, limits),
         limits=limits,
         objectives=objectives,
+    )
+
+
+def uses_triggers(spec: Spec) -> bool:
+    """Tell whether more than the use of CPU tells of the load of a service anywhere."""
+    return any(
+        sizing(spec.defaults, service, override).autoscaling.triggers
+        for service in spec.services
+        for override in (ServiceOverride(), *service.environments.values())
     )
 
 

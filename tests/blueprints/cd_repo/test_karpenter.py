@@ -75,6 +75,8 @@ def test_only_clusters_that_are_named_have_it(cd: Path, example: Platform) -> No
     assert "karpenter" in applications_of(cd)
     assert "karpenter" not in applications_of(cd, **{**HUB, "label": "staging"})
     assert "karpenter" not in applications_of(example.cd)
+    assert "On AWS (dev, prod), Karpenter" in (cd / "README.md").read_text()
+    assert "Karpenter" not in (example.cd / "README.md").read_text()
     assert not (example.cd / "platform/karpenter").exists()
     assert "karpenter" not in {addon.name for addon in wanted(load_spec(platforms.spec_of("example")))}
 

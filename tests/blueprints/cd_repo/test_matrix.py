@@ -40,6 +40,11 @@ AMOUNTS = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": 1, 
 CHOICES: dict[str, list[dict[str, Any]]] = {
     "rollout": [{"rollout": "rolling"}, {"rollout": "canary"}, {"rollout": "blueGreen"}],
     "pods": [{"autoscaling": {"min": low, "max": high}} for low, high in ((2, 10), (1, 1), (1000, 1000), (1, 1000))],
+    "triggers": [
+        {},
+        {"autoscaling": {"triggers": [{"cron": {"start": "0 8 * * *", "end": "0 18 * * *", "pods": 4}}]}},
+        {"autoscaling": {"triggers": [{"prometheus": {"query": 'x{a="$namespace"}', "threshold": 0.5}}]}},
+    ],
     "route": [{"route": {}}, {"route": {"host": "a.example", "path": "/"}}, {"route": {"host": "b.a", "path": "/v1"}}],
     "config": [{"config": {}}, {"config": {"A": "", "B": "x: {{ y }} \"'", "C": "1"}}],
     "secrets": [{"secrets": []}, {"secrets": [{"name": "TOKEN", "path": "a/b", "property": "c"}]}],
@@ -93,7 +98,7 @@ def values_of(combination: Combination) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, choice in combination.items():
         for key, value in CHOICES[name][choice].items():
-            values[key] = values[key] | value if key == "global" and key in values else value
+            values[key] = values[key] | value if key in {"global", "autoscaling"} and key in values else value
     return values
 
 
@@ -105,7 +110,9 @@ def expected_kinds(values: dict[str, Any]) -> set[str]:
     kinds |= {"Deployment"} if values["rollout"] == "rolling" or values["redis"] else set()
     if values["rollout"] != "rolling":
         kinds |= {"Rollout"} | ({"AnalysisTemplate"} if watched or values["rollout"] == "blueGreen" else set())
-    kinds |= {"HorizontalPodAutoscaler"} if values["autoscaling"]["min"] < values["autoscaling"]["max"] else set()
+    scaling = values["autoscaling"]
+    scaler = {"ScaledObject"} if scaling.get("triggers") else {"HorizontalPodAutoscaler"}
+    kinds |= scaler if scaling["min"] < scaling["max"] else set()
     kinds |= {"VerticalPodAutoscaler"} if environment.get("verticalPodAutoscaler", True) else set()
     kinds |= {"ServiceMonitor", "PrometheusRule"} if watched else set()
     kinds |= {"HTTPRoute"} if values["route"] else set()
