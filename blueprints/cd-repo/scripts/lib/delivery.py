@@ -40,15 +40,20 @@ class Figures:
         deployments: How many there were.
         frequency: How many a day.
         lead_time: The median.
-        failure_rate: Which part of them was taken back, from 0 to 1.
+        failed: How many of them were taken back.
         restore_time: The median of those that were taken back.
     """
 
     deployments: int
     frequency: float
     lead_time: timedelta | None
-    failure_rate: float | None
+    failed: int
     restore_time: timedelta | None
+
+    @property
+    def failure_rate(self) -> float | None:
+        """Which part of the deployments was taken back, from 0 to 1."""
+        return self.failed / self.deployments if self.deployments else None
 
 
 def deployments(changes: Iterable[Change]) -> list[Deployment]:
@@ -85,7 +90,7 @@ def figures(chosen: Iterable[Deployment], days: int, now: datetime) -> Figures:
         deployments=len(recent),
         frequency=len(recent) / days,
         lead_time=_median([one.lead_time for one in recent if one.lead_time is not None]),
-        failure_rate=len(restored) / len(recent) if recent else None,
+        failed=len(restored),
         restore_time=_median(restored),
     )
 
