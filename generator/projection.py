@@ -101,12 +101,18 @@ def _ci(spec: Spec) -> Answers:
             "appRepo": spec.platform.github.app_repo,
             "imageRegistry": resolve.image_registry(spec),
             "maxParallel": spec.platform.runners.max_parallel,
+            **_runners(spec),
         },
         "environments": [{"name": e.name, "branch": e.branch, "deploy": e.deploy} for e in resolve.environments(spec)],
         "previews": spec.features.previews,
         "scanning": _scanning(spec),
         "services": [{"name": service.name, "language": service.language} for service in _services(spec)],
     }
+
+
+def _runners(spec: Spec) -> Answers:
+    self_hosted = spec.platform.runners.kind == "self-hosted"
+    return {"selfHosted": True, "spotNodes": resolve.spot_nodes(spec)} if self_hosted else {}
 
 
 def _scanning(spec: Spec) -> Answers:

@@ -163,12 +163,39 @@ def image_registry(spec: Spec) -> str:
     return spec.platform.image_registry or f"ghcr.io/{spec.platform.github.organization.lower()}"
 
 
+# How each cloud marks its spot nodes.
+SPOT_NODES = {
+    "aws": {
+        "labels": {"karpenter.sh/capacity-type": "spot", "eks.amazonaws.com/capacityType": "SPOT"},
+        "taints": {"karpenter.sh/capacity-type": "spot"},
+    },
+    "gcp": {
+        "labels": {"cloud.google.com/gke-spot": "true"},
+        "taints": {"cloud.google.com/gke-spot": "true"},
+    },
+    "azure": {
+        "labels": {"kubernetes.azure.com/scalesetpriority": "spot"},
+        "taints": {"kubernetes.azure.com/scalesetpriority": "spot"},
+    },
+}
+
+
 def runs_on(spec: Spec) -> str:
     """Return the label of the runners."""
     runners = spec.platform.runners
     if runners.label:
         return runners.label
     return RUNS_ON if runners.kind == "github-hosted" else f"{spec.platform.name}-runners"
+
+
+def spot_nodes(spec: Spec) -> dict[str, dict[str, str]]:
+    """Return the labels and taints by which spot nodes are known, as the library chart does (`base.spotNodes`)."""
+    nodes = spec.features.scaling.spot_nodes
+    clouds = SPOT_NODES if nodes.provider == "any" else {nodes.provider: SPOT_NODES.get(nodes.provider, {})}
+    known: dict[str, dict[str, str]] = {"labels": dict(nodes.labels), "taints": dict(nodes.taints)}
+    return {
+        kind: {k: v for c in clouds.values() for k, v in c.get(kind, {}).items()} | own for kind, own in known.items()
+    }
 
 
 def port(spec: Spec, service: Service) -> int:
