@@ -155,7 +155,7 @@ def switches(fields: dict[str, Any] | None = None) -> Iterator[tuple[str, ...]]:
             yield (name,)
 
 
-def features(on: set[tuple[str, ...]]) -> dict[str, Any]:
+def features(on: frozenset[tuple[str, ...]]) -> dict[str, Any]:
     """Return `features` with these switches on, and all others off."""
     tree: dict[str, Any] = {}
     for *folders, name in switches():
@@ -166,13 +166,19 @@ def features(on: set[tuple[str, ...]]) -> dict[str, Any]:
     return tree
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "others", [pytest.param(True, id="off"), pytest.param(False, id="alone on", marks=pytest.mark.exhaustive)]
-)
-@pytest.mark.parametrize("switch", list(switches()), ids=".".join)
-def test_a_switch_off_and_alone_on(switch: tuple[str, ...], others: bool, tmp_path: Path) -> None:
-    on = set(switches()) - {switch} if others else {switch}
+def choices() -> Iterator[Any]:
+    """Yield which switches are on: none, all; and for the long tests all but one, and one alone."""
+    every = frozenset(switches())
+    yield pytest.param(frozenset(), id="none")
+    yield pytest.param(every, id="all")
+    for switch in sorted(every):
+        name = ".".join(switch)
+        yield pytest.param(every - {switch}, id=f"{name} off", marks=pytest.mark.exhaustive)
+        yield pytest.param(frozenset({switch}), id=f"{name} alone", marks=pytest.mark.exhaustive)
+
+
+@pytest.mark.parametrize("on", choices())
+def test_with_these_switches_on_all_is_valid(on: frozenset[tuple[str, ...]], tmp_path: Path) -> None:
     spec = {
         "apiVersion": "triptych/v1",
         "platform": {"name": "acme", "domain": "acme.example", "github": {"organization": "acme"}},
