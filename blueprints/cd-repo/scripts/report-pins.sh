@@ -23,7 +23,6 @@ case "${1:-}" in
   --help) usage; exit 0 ;;
   *) fail "unknown argument $1 (see --help)" ;;
 esac
-title='Pins whose last day is over'
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 status=0
 expired="$("$scripts/pin" --expired)" || status=$?
@@ -33,19 +32,12 @@ if [ "$dry_run" = true ]; then
   echo "${expired:-no pin is due to be lifted}"
   exit 0
 fi
-number="$(gh issue list --state open --limit 1000 --json number,title |
-  jq --raw-output --arg title "$title" 'map(select(.title == $title)) | first | .number // empty')"
-if [ -z "$expired" ]; then
-  [ -z "$number" ] || gh issue close "$number" --comment "None is left."
-  exit 0
-fi
-echo "$expired"
-# As code, so that nobody is called by a reason that names somebody.
-body="Lift them with the workflow Pin, or pin anew where the reason still holds:
+body=''
+if [ -n "$expired" ]; then
+  echo "$expired"
+  # As code, so that nobody is called by a reason that names somebody.
+  body="Lift them with the workflow Pin, or pin anew where the reason still holds:
 
     ${expired//$'\n'/$'\n'    }"
-if [ -n "$number" ]; then
-  gh issue edit "$number" --body-file - <<<"$body"
-else
-  gh issue create --title "$title" --body-file - <<<"$body"
 fi
+"$scripts/keep-issue.sh" --title 'Pins whose last day is over' <<<"$body"

@@ -216,6 +216,27 @@ def test_one_issue_reminds_of_pins_that_are_over(github: GitHub) -> None:
 
 
 @pytest.mark.slow
+def test_one_issue_says_what_services_should_ask_for(github: GitHub, cluster: Cluster, tmp_path: Path) -> None:
+    kubectl, seen = Path(cluster.path) / "kubectl", tmp_path / "seen.json"
+    kubectl.write_text(f'#!/bin/sh\n[ "$1" != config ] || exit 1\ncat {seen}\n')
+    seen.write_text((Path(__file__).parent / "vpa.json").read_text())
+    for _ in range(2):
+        done = github.act("schedule", "recommendations.yml", {})
+        assert done.succeeded, done.output
+    (issue,) = github.state["issues"]
+    assert "python3 scripts/recommendations --environment prod\n\n    services:\n      - name: catalog" in issue["body"]
+    seen.unlink()
+    done = github.act("schedule", "recommendations.yml", {})
+    assert done.succeeded, done.output
+    assert "Nobody could ask the clusters of dev staging prod from here" in done.output
+    assert github.state["issues"] == [issue], "what cannot be asked changes nothing"
+    seen.write_text('{"items": []}')
+    assert github.act("schedule", "recommendations.yml", {}).succeeded
+    (issue,) = github.state["issues"]
+    assert issue["state"] == "closed"
+
+
+@pytest.mark.slow
 def test_the_page_is_kept_and_published_where_a_branch_is_named(github: GitHub) -> None:
     release(github.work, "dev", [build("orders")], env=github.env)
     github.push()
