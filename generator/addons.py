@@ -80,6 +80,13 @@ ADDONS = (
     ),
     Addon("external-secrets", "external-secrets", -4, "restricted", lambda spec: spec.features.external_secrets),
     Addon("envoy-gateway", "envoy-gateway-system", -4, "restricted", lambda spec: spec.features.gateway),
+    Addon(
+        "secret-stores",
+        "external-secrets",
+        -3,
+        "restricted",
+        lambda spec: spec.features.vault.address is not None,
+    ),
     Addon("kyverno", "kyverno", -3, "restricted", lambda spec: spec.features.policies),
     Addon("cert-manager", "cert-manager", -3, "restricted", lambda spec: spec.features.cert_manager.enabled),
     Addon("grafana", "grafana", -3, "restricted", lambda spec: spec.features.observability.grafana is True),

@@ -267,6 +267,22 @@ class Backup(Model):
     `eks.amazonaws.com/role-arn`. Default: none, as for EKS Pod Identity."""
 
 
+class Vault(Model):
+    """Where Vault is; without an address, each cluster has a ClusterSecretStore `vault` that you make."""
+
+    address: (
+        Annotated[str, Field(pattern=names.VAULT_ADDRESS, max_length=200, examples=["https://vault.acme.example:8200"])]
+        | None
+    ) = None
+    """The Vault that all clusters read. Each service then gets a store and a role of its own, which reads the paths of
+    its secrets in the environment and nothing else; `scripts/vault-configure` of cd-repo sets Vault up for it."""
+    ca: Annotated[str, Field(pattern=names.CERTIFICATES, max_length=20_000)] | None = None
+    """The authority that certifies the address, in PEM. Default: the public ones."""
+    hub: Label | None = None
+    """Label of the cluster of Argo CD, which alone reads what Argo CD needs. Default: that of the first
+    environment."""
+
+
 class Features(Model):
     """Switches of the platform's parts."""
 
@@ -278,6 +294,8 @@ class Features(Model):
     """Who certifies the hosts that the Gateway answers to."""
     external_secrets: bool = True
     """Install External Secrets in each cluster; switch it off where clusters have it already."""
+    vault: Vault = Vault()
+    """Where Vault is."""
     rollouts: bool = True
     """Install Argo Rollouts in each cluster; switch it off where clusters have it already."""
     postgres_operator: bool = True

@@ -28,6 +28,8 @@ IMAGE_REGISTRY = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]
 RUNNER_LABEL = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 VARIABLE = "^[A-Z][A-Z0-9_]*$"
 VAULT = "^[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*#[A-Za-z0-9][A-Za-z0-9_.-]*$"
+VAULT_ADDRESS = "^https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$"
+CERTIFICATES = "^(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END CERTIFICATE-----\n?)+$"
 CPU = "^([0-9]+m|[0-9]+([.][0-9]{1,3})?)$"
 MEMORY = "^[0-9]+(k|M|G|T|Ki|Mi|Gi|Ti)?$"
 # https://semver.org without build metadata, which an OCI tag cannot hold.
@@ -85,6 +87,8 @@ MEANINGS = {
     RUNNER_LABEL: "a runner's label: letters, digits and `. _ -`",
     VARIABLE: "an environment variable in capitals, such as DB_PASSWORD",
     VAULT: "a path in Vault and a property, such as orders/db#password",
+    VAULT_ADDRESS: "an address without a path such as https://vault.acme.example:8200",
+    CERTIFICATES: "certificates in PEM, from BEGIN CERTIFICATE to END CERTIFICATE, and nothing else",
     CPU: "cores such as 500m, 1 or 0.5",
     MEMORY: "bytes such as 256Mi or 1Gi",
     LIBRARY_VERSION: "a version such as 1.2.0, or `latest`",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from generator import addons, resolve
+from generator import addons, resolve, vault
 from generator.models import Backup, Job, LogStorage, Resources, Service, ServiceOverride, Spec, Trigger
 from generator.quota import quota
 
@@ -142,6 +142,7 @@ def _cd(spec: Spec) -> Answers:
         "addons": {addon.name: _addon(addon, spec) for addon in addons.wanted(spec)},
         "observability": _observability(spec),
         "argocd": _argocd(spec),
+        "vault": vault.answers(spec),
         "certificates": _certificates(spec) if spec.features.cert_manager.enabled else {},
         "previews": _previews(spec) if spec.features.previews else {},
         "features": {

@@ -13,8 +13,8 @@ from tests.platform import SPECS
 from tests.tools import ROOT
 from tests.workbench import SPEC
 
-# Chart values, annotations, limits and hosts by cluster, which templates hand on as a whole.
-HANDED_ON = {"values", "defaults", "identity", "quota", "clusters"}
+# Chart values, annotations, limits, and hosts and roles by cluster, which templates hand on as a whole.
+HANDED_ON = {"values", "defaults", "identity", "quota", "clusters", "kubernetes"}
 
 
 def _answers(text: str) -> dict[str, Answers]:

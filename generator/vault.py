@@ -1,0 +1,77 @@
+"""Who reads what in Vault: a policy and a role for each service in each environment, and for the add-ons of a cluster.
+
+Names are joined by dots, which no part of them holds: no two places share a name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from generator import resolve
+from generator.models import Spec
+
+Answers = dict[str, Any]
+
+
+def answers(spec: Spec) -> Answers:
+    """Return what Vault is set up with, and where it is; nothing where the spec does not say."""
+    vault = spec.features.vault
+    if vault.address is None:
+        return {}
+    environments = resolve.environments(spec)
+    hub = vault.hub or environments[0].cluster
+    clusters = list(dict.fromkeys([*(environment.cluster for environment in environments), hub]))
+    policies: list[Answers] = []
+    roles: dict[str, list[Answers]] = {cluster: [] for cluster in clusters}
+    for environment in environments:
+        for service in sorted(spec.services, key=lambda service: service.name):
+            if not service.secrets:
+                continue
+            name = f"{spec.platform.name}.{environment.name}.{service.name}"
+            policies.append(_policy(name, mount(spec, environment.name), [secret.vault for secret in service.secrets]))
+            namespaces = [f"{spec.platform.name}-{environment.name}"]
+            if spec.features.previews and environment.name == environments[0].name:
+                namespaces.append(f"{spec.platform.name}-preview-*")
+            roles[environment.cluster].append(_role(name, service.name, namespaces, name))
+    for cluster in clusters:
+        if paths := _paths_of_addons(spec, cluster, hub=cluster == hub):
+            name = f"{spec.platform.name}.platform.{cluster}"
+            policies.append(_policy(name, mount(spec, "platform"), paths))
+            roles[cluster].append(_role(f"{spec.platform.name}.platform", "secret-stores", ["external-secrets"], name))
+    return {
+        "address": vault.address,
+        "ca": vault.ca or "",
+        "mounts": [mount(spec, name) for name in (*(environment.name for environment in environments), "platform")],
+        "policies": policies,
+        "kubernetes": {f"kubernetes-{cluster}": roles[cluster] for cluster in clusters},
+    }
+
+
+def mount(spec: Spec, environment: str) -> str:
+    """Return the key-value store with the secrets of an environment; that of `platform` has those of the add-ons."""
+    return f"{spec.platform.name}-{environment}"
+
+
+def _policy(name: str, store: str, secrets: list[str]) -> Answers:
+    """Return a policy that reads `secrets`, each a path with or without a property, and nothing else."""
+    return {"name": name, "paths": sorted({f"{store}/data/{secret.partition('#')[0]}" for secret in secrets})}
+
+
+def _role(name: str, account: str, namespaces: list[str], policy: str) -> Answers:
+    return {"name": name, "account": account, "namespaces": namespaces, "policy": policy}
+
+
+def _paths_of_addons(spec: Spec, cluster: str, *, hub: bool) -> list[str]:
+    """Return what the add-ons of a cluster read, those of Argo CD's own cluster included where `hub`."""
+    features = spec.features
+    signs_on = resolve.argocd_host(spec) is not None and features.sso
+    tells = features.notifications.slack or features.notifications.webhook
+    grafana = features.observability.grafana
+    paths = []
+    if hub and signs_on:
+        paths.append("argocd/sso")
+    if (hub and (tells or isinstance(grafana, str))) or (features.observability.metrics and tells):
+        paths.append("argocd/notifications")
+    if grafana is True and signs_on:
+        paths.append(f"grafana/{cluster}")
+    return paths
