@@ -85,6 +85,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _certificates(draft)
     yield from _karpenter(draft)
     yield from _spot_nodes(draft)
+    yield from _signing(draft)
 
 
 def _unique(
@@ -511,6 +512,16 @@ def _spot_nodes(draft: Draft) -> Iterator[Fault]:
         yield Fault(
             ("features", "scaling", "spotNodes"), "spot nodes of no known provider need a label; set `labels`", True
         )
+
+
+def _signing(draft: Draft) -> Iterator[Fault]:
+    """Yield a key by which nobody could verify, or nobody could sign."""
+    signing = draft.features.signing
+    if signing.key and not signing.public_key:
+        message = f"nobody can verify by it; set `publicKey` to what `cosign public-key --key {signing.key}` prints"
+        yield Fault(("features", "signing", "key"), message)
+    if signing.public_key and not signing.key:
+        yield Fault(("features", "signing", "publicKey"), "nothing signs by it; set `key`", True)
 
 
 def _taken(

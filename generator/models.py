@@ -139,6 +139,19 @@ class Scanning(Model):
     """Check code quality with SonarQube; needs a server."""
 
 
+class Signing(Model):
+    """Who signs images."""
+
+    key: Annotated[str, Field(pattern=names.SIGNING_KEY, max_length=300, examples=["awskms:///alias/acme"])] | None = (
+        None
+    )
+    """A key of AWS, Azure, Google Cloud or Vault (transit), as Cosign names it, that signs instead of GitHub's identity
+    of the workflow. Needs `publicKey`."""
+    public_key: Annotated[str, Field(pattern=names.PUBLIC_KEY, max_length=2000)] | None = None
+    """The public part of `key`, as `cosign public-key --key <key>` prints it: what images are verified by, here and in
+    the clusters."""
+
+
 class Karpenter(Model):
     """What Karpenter must know of an EKS cluster."""
 
@@ -288,6 +301,8 @@ class Features(Model):
 
     scanning: Scanning = Scanning()
     """Scanners of the pipeline."""
+    signing: Signing = Signing()
+    """Who signs images. Default: the pipeline by its identity on GitHub, without a key."""
     gateway: bool = True
     """Install Envoy Gateway and a Gateway in each cluster; switch it off where clusters have a Gateway already."""
     cert_manager: CertManager = CertManager()

@@ -64,6 +64,9 @@ BACKUP = (
     "^((s3|gs)://[a-z0-9][a-z0-9._-]*[a-z0-9]|https://[a-z0-9]+[.]blob[.]core[.]windows[.]net/[a-z0-9-]+)"
     "(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
 )
+# The form in which Cosign names keys that others keep.
+SIGNING_KEY = "^(awskms:///|azurekms://|gcpkms://|hashivault://)[A-Za-z0-9][A-Za-z0-9:/._-]*$"
+PUBLIC_KEY = "^-----BEGIN PUBLIC KEY-----\\n([A-Za-z0-9+/=]{1,76}\\n)+-----END PUBLIC KEY-----\\n?$"
 ANNOTATION = "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 LABEL_VALUE = "^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$"
@@ -100,6 +103,8 @@ MEANINGS = {
     EKS_CLUSTER: "a name on AWS: letters, digits, `-` and `_`",
     IAM_ROLE: "the name of an IAM role, not its ARN",
     BACKUP: "a bucket and a path such as s3://acme-backups/postgres, gs://… or https://<account>.blob.core.windows.net/…",
+    SIGNING_KEY: "a key such as awskms:///alias/acme, azurekms://…, gcpkms://… or hashivault://…, as Cosign takes it",
+    PUBLIC_KEY: "a public key in PEM, as `cosign public-key --key <key>` prints it",
     ANNOTATION: "a key of an annotation or a label such as eks.amazonaws.com/role-arn",
     LABEL_VALUE: "the value of a label: letters, digits and `. _ -`, beginning and ending with a letter or digit",
     TIMEZONE: "a time zone such as Europe/Berlin",

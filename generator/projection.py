@@ -106,6 +106,7 @@ def _ci(spec: Spec) -> Answers:
         "environments": [{"name": e.name, "branch": e.branch, "deploy": e.deploy} for e in resolve.environments(spec)],
         "previews": spec.features.previews,
         "scanning": _scanning(spec),
+        "signing": {"key": spec.features.signing.key, **_public_key(spec)} if spec.features.signing.key else {},
         "services": [{"name": service.name, "language": service.language} for service in _services(spec)],
     }
 
@@ -113,6 +114,11 @@ def _ci(spec: Spec) -> Answers:
 def _runners(spec: Spec) -> Answers:
     self_hosted = spec.platform.runners.kind == "self-hosted"
     return {"selfHosted": True, "spotNodes": resolve.spot_nodes(spec)} if self_hosted else {}
+
+
+def _public_key(spec: Spec) -> Answers:
+    key = spec.features.signing.public_key
+    return {"publicKey": key.strip()} if key else {}
 
 
 def _scanning(spec: Spec) -> Answers:
@@ -140,6 +146,7 @@ def _cd(spec: Spec) -> Answers:
         ],
         "clusters": _clusters(spec),
         "addons": {addon.name: _addon(addon, spec) for addon in addons.wanted(spec)},
+        "signing": _public_key(spec),
         "observability": _observability(spec),
         "argocd": _argocd(spec),
         "vault": vault.answers(spec),

@@ -6,8 +6,8 @@ usage() {
   cat <<'HELP'
 Usage: sign-image.sh REFERENCE@sha256:DIGEST [--sbom FILE] [--provenance FILE] [--dry-run]
 
-Sign an image with Cosign, keyless: the signature names the workflow that ran this script, by GitHub's OIDC token.
-Only a digest can be signed; a tag may point to something else a moment later.
+Sign an image with Cosign: by the key in `signingKey` of config/platform.json where there is one, and else keyless: the
+signature then names the workflow that ran this script, by GitHub's OIDC token. login-key.sh gets at the key. Only a digest can be signed; a tag may point to something else a moment later.
 
   --sbom FILE        attest this CycloneDX file as the image's software bill of materials
   --provenance FILE  attest how the image came to be, as write-provenance says it
@@ -49,10 +49,14 @@ for predicate in "$sbom" "$provenance"; do
 done
 command -v cosign >/dev/null || fail "cosign is not on PATH"
 
-run cosign sign --yes "$reference"
+scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+key="$("$scripts/config" signingKey)"
+by=()
+[ -z "$key" ] || by=(--key "$key")
+run cosign sign --yes "${by[@]}" "$reference"
 if [ -n "$sbom" ]; then
-  run cosign attest --yes --type cyclonedx --predicate "$sbom" "$reference"
+  run cosign attest --yes "${by[@]}" --type cyclonedx --predicate "$sbom" "$reference"
 fi
 if [ -n "$provenance" ]; then
-  run cosign attest --yes --type slsaprovenance1 --predicate "$provenance" "$reference"
+  run cosign attest --yes "${by[@]}" --type slsaprovenance1 --predicate "$provenance" "$reference"
 fi

@@ -7,7 +7,8 @@ usage() {
 Usage: verify-image.sh REFERENCE@sha256:DIGEST
 
 Verify with Cosign that an image, its software bill of materials, and its provenance were signed by the shared pipeline
-of this repository on its main branch: the identity in `signer` of config/platform.json, which the clusters' policy trusts.
+of this repository on its main branch, as the clusters' policy asks: by the identity in `signer` of config/platform.json,
+or, where `signingKey` there names a key, by its public part, config/signing.pub.
 HELP
 }
 
@@ -24,7 +25,9 @@ esac
 command -v cosign >/dev/null || fail "cosign is not on PATH"
 
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-signer=(
+by="$("$scripts/config" signingKey)"
+signer=(--key "$scripts/../config/signing.pub")
+[ -n "$by" ] || signer=(
   --certificate-oidc-issuer "$("$scripts/config" signer.issuer)"
   --certificate-identity "$("$scripts/config" signer.identity)"
   --certificate-github-workflow-repository "$("$scripts/config" signer.repository)"
@@ -34,4 +37,4 @@ cosign verify "${signer[@]}" "$1" >/dev/null
 for type in cyclonedx slsaprovenance1; do
   cosign verify-attestation "${signer[@]}" --type "$type" "$1" >/dev/null
 done
-echo "$1 is signed by $("$scripts/config" signer.identity)"
+echo "$1 is signed by ${by:-$("$scripts/config" signer.identity)}"

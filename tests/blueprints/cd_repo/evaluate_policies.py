@@ -25,8 +25,10 @@ def environment(signed: Object) -> Any:
     """Return where expressions are compiled: the names and functions that Kyverno gives them."""
 
     def by_pipeline(image: str, attestors: list[Object]) -> int:
-        identities = [one for attestor in attestors for one in attestor["cosign"]["keyless"]["identities"]]
         signer = {"issuer": "", "subject": "", **signed.get(image, {})}
+        if keys := [attestor["cosign"]["key"]["data"] for attestor in attestors if "key" in attestor["cosign"]]:
+            return keys.count(signer.get("key"))
+        identities = [one for attestor in attestors for one in attestor["cosign"]["keyless"]["identities"]]
         return sum(all(signer[key] == value for key, value in identity.items()) for identity in identities)
 
     def attested(image: str, attestation: Object, attestors: list[Object]) -> int:
