@@ -112,8 +112,11 @@ def _ci(spec: Spec) -> Answers:
 
 
 def _runners(spec: Spec) -> Answers:
-    self_hosted = spec.platform.runners.kind == "self-hosted"
-    return {"selfHosted": True, "spotNodes": resolve.spot_nodes(spec)} if self_hosted else {}
+    if spec.platform.runners.kind != "self-hosted":
+        return {}
+    marks = resolve.spot_nodes(spec).items()
+    nodes = {kind: [{"key": key, "value": value} for key, value in known.items()] for kind, known in marks}
+    return {"selfHosted": True, "spotNodes": nodes}
 
 
 def _public_key(spec: Spec) -> Answers:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def public() -> str:
 
 
 @pytest.fixture(scope="module")
-def signed(public: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def signed(public: str, tmp_path_factory: pytest.TempPathFactory) -> Platform:
     folder = tmp_path_factory.mktemp("signing")
     features = yaml.safe_dump({"signing": {"key": KEYS["awskms"], "publicKey": public}})
     return render_spec(with_features("minimal", features, folder), folder / "out")
