@@ -83,12 +83,17 @@ def parse_yaml(text: str) -> list[Any]:
     return list(yaml.load_all(text, StrictLoader))
 
 
+def parse_json(text: str) -> Any:
+    """Read JSON, with lines of comments where a file is for an editor that takes them."""
+    return json.loads("\n".join(line for line in text.splitlines() if not line.lstrip().startswith("//")))
+
+
 def parser_of(path: Path, text: str) -> Callable[[str], Any] | None:
     """Return what reads a file into Python values; None for text that only people and programs read."""
     if path.suffix in YAML_SUFFIXES and not is_helm_template(path):
         return parse_yaml
     if path.suffix == ".json":
-        return json.loads
+        return parse_json
     if path.suffix == ".toml":
         return tomllib.loads
     if path.suffix == ".py" or re.match(r"#!.*\bpython", text):
