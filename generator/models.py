@@ -479,6 +479,8 @@ class Defaults(Model):
     """How a new version replaces the old one."""
     chart: Chart = Chart()
     """Which version of the library chart services stay on."""
+    secret_refresh: Annotated[str, Field(pattern=names.DURATION, examples=["15m", "1h"])] = "1h"  # noqa: S105 (how often)
+    """How often secrets are read from Vault; pods see a new one when they start."""
 
 
 class Window(Model):
@@ -614,6 +616,8 @@ class Service(Model):
     """How a new version replaces the old one. Default: `defaults.rollout`."""
     secrets: list[Secret] = []
     """Secrets that the service reads as environment variables."""
+    secret_refresh: Annotated[str, Field(pattern=names.DURATION, examples=["15m", "1h"])] | None = None
+    """How often the secrets are read from Vault. Default: `defaults.secretRefresh`."""
     config: Annotated[Config, Field(examples=[{"LOG_LEVEL": "debug"}])] = {}
     """Settings that are no secret, which the service reads as environment variables."""
     jobs: list[Job] = []

@@ -345,6 +345,7 @@ def _values(spec: Spec, service: Service, ports: Mapping[str, int]) -> Answers:
             for secret in service.secrets
             for path, _, key in [secret.vault.partition("#")]
         ]
+        values["secretRefresh"] = _hours(service.secret_refresh or spec.defaults.secret_refresh)
     if service.config:
         values["config"] = dict(service.config)
     if service.uses.redis:
@@ -356,6 +357,11 @@ def _values(spec: Spec, service: Service, ports: Mapping[str, int]) -> Answers:
     if service.jobs:
         values["jobs"] = {job.name: _job(spec, service, job) for job in service.jobs}
     return values
+
+
+def _hours(duration: str) -> str:
+    """Return a duration in the form of Kubernetes, which knows no days."""
+    return f"{int(duration[:-1]) * 24}h" if duration.endswith("d") else duration
 
 
 def _redis(*layers: resolve.Layer) -> Answers:

@@ -91,3 +91,18 @@ def test_callers_are_the_other_side_of_depends_on() -> None:
 
     assert services["catalog"]["callers"] == ["orders"]
     assert services["orders"]["values"]["dependsOn"] == [{"name": "catalog", "port": 8080}]
+
+
+def test_secrets_are_read_as_often_as_the_service_or_the_platform_says() -> None:
+    def refresh(defaults: str, service: str) -> object:
+        secret = f"secrets: [{{name: TOKEN, vault: a/b#c}}]{service}"
+        spec = SPEC.replace("services:\n", f"{defaults}services:\n").replace(
+            "name: orders, ", f"name: orders, {secret}, "
+        )
+        return next(one for one in _answers(spec)["cd-repo"]["services"] if one["name"] == "orders")["values"][
+            "secretRefresh"
+        ]
+
+    assert refresh("", "") == "1h"
+    assert refresh("defaults: {secretRefresh: 15m}\n", "") == "15m"
+    assert refresh("defaults: {secretRefresh: 15m}\n", ", secretRefresh: 2d") == "48h", "Kubernetes knows no days"
