@@ -67,6 +67,7 @@ def _services(spec: Spec) -> list[Service]:
 
 
 def _app(spec: Spec) -> Answers:
+    languages = {service.name: service.language for service in spec.services}
     return {
         "platform": {
             "appRepo": spec.platform.github.app_repo,
@@ -76,6 +77,7 @@ def _app(spec: Spec) -> Answers:
             # The languages whose library needs what not every service does.
             "postgres": sorted({service.language for service in spec.services if service.uses.postgres}),
             "redis": sorted({service.language for service in spec.services if service.uses.redis}),
+            "dependsOn": sorted({service.language for service in spec.services if service.depends_on}),
         },
         "environments": [{"name": e.name, "branch": e.branch} for e in resolve.environments(spec)],
         "previews": spec.features.previews,
@@ -87,10 +89,22 @@ def _app(spec: Spec) -> Answers:
                 "owner": resolve.owner(spec, service),
                 "port": resolve.port(spec, service),
                 "dependsOn": sorted(service.depends_on),
+                # The same with what a client of each has to know.
+                "dependencies": [{"name": name, "language": languages[name]} for name in sorted(service.depends_on)],
                 "postgres": service.uses.postgres,
                 "redis": service.uses.redis,
             }
             for service in _services(spec)
+        ],
+        "contracts": [
+            {
+                "consumer": service.name,
+                "language": service.language,
+                "provider": provider,
+                "items": languages[provider] != "other",
+            }
+            for service in _services(spec)
+            for provider in sorted(service.depends_on)
         ],
     }
 
