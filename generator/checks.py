@@ -86,6 +86,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _karpenter(draft)
     yield from _spot_nodes(draft)
     yield from _signing(draft)
+    yield from _egress(draft)
 
 
 def _unique(
@@ -522,6 +523,14 @@ def _signing(draft: Draft) -> Iterator[Fault]:
         yield Fault(("features", "signing", "key"), message)
     if signing.public_key and not signing.key:
         yield Fault(("features", "signing", "publicKey"), "nothing signs by it; set `key`", True)
+
+
+def _egress(draft: Draft) -> Iterator[Fault]:
+    """Yield a record of egress that nothing would write."""
+    runners = draft.platform.runners if draft.platform else None
+    if runners and runners.record_egress and runners.kind == "self-hosted":
+        message = "harden-runner records on GitHub's machines alone; leave it out, or watch the runners' network"
+        yield Fault(("platform", "runners", "recordEgress"), message, True)
 
 
 def _taken(

@@ -96,6 +96,9 @@ class Runners(Model):
     """GitHub's own machines, or an actions-runner-controller scale set of yours, whose runners take one job each."""
     label: Annotated[str, Field(pattern=names.RUNNER_LABEL, max_length=100)] | None = None
     """Label of `runs-on`. Default: ubuntu-24.04, or `<platform>-runners` for self-hosted runners."""
+    record_egress: bool = False
+    """Record which addresses each job speaks to, by StepSecurity's harden-runner, which blocks nothing. It shows them
+    on its own pages, so it tells StepSecurity of them; GitHub's machines only."""
     max_parallel: Annotated[int, Field(ge=1, le=256)] = 16
     """How many services are built or tested at the same time. GitHub runs 20 jobs of an organization at once on its
     Free plan, 60 on Team, 500 on Enterprise; the default leaves some to others."""

@@ -57,6 +57,7 @@ def _answers(spec: Spec, blueprint: str, project: Callable[[Spec], Answers]) -> 
         "ciRepo": github.ci_repo,
         "cdRepo": github.cd_repo,
         "runsOn": resolve.runs_on(spec),
+        **({"recordEgress": True} if spec.platform.runners.record_egress else {}),
         **answers["platform"],
     }
     return {"blueprint": blueprint, **answers}
