@@ -13,7 +13,7 @@ import pytest
 
 from tests.blueprints.app_repo.process import started
 from tests.platform import Platform
-from tests.tools import run, tool
+from tests.tools import run, system_tool, tool
 
 
 def dockerfiles(app: Path) -> list[Path]:
@@ -88,27 +88,30 @@ def instructions(dockerfile: Path) -> list[tuple[str, str]]:
 def execute(dockerfile: Path, context: Path, root: Path) -> list[str]:
     """Do on this machine, below `root`, what a build does in its container; return the command of the image."""
     run(sys.executable, "-m", "venv", root / "system")
-    path = f"{root / 'system/bin'}:{Path(tool('node')).parent}:{os.environ['PATH']}"
+    environment = {"PATH": f"{root / 'system/bin'}:{Path(tool('node')).parent}:{os.environ['PATH']}"}
     workdir = root
     command: list[str] = []
     for name, rest in instructions(dockerfile):
         if name == "WORKDIR":
             workdir = root / rest.strip("/")
             workdir.mkdir(parents=True, exist_ok=True)
+        elif name == "ENV" and "$" not in rest:
+            environment |= dict(setting.split("=", 1) for setting in rest.split())
         elif name == "COPY" and not rest.startswith("--from"):
             *sources, target = rest.split()
             place = root / target.strip("/") if target.startswith("/") else workdir / target
             for source in sources:
                 if (context / source).is_dir():
-                    ignored = shutil.ignore_patterns("tests", "node_modules")
+                    ignored = shutil.ignore_patterns("tests", "node_modules", "target")
                     shutil.copytree(context / source, place, ignore=ignored, dirs_exist_ok=True)
                 else:
-                    place.mkdir(exist_ok=True)
+                    place.mkdir(parents=True, exist_ok=True)
                     shutil.copy(context / source, place)
         elif name == "RUN":
-            script = re.sub(r"^--mount=\S+ ", "", rest).replace("/opt/venv", str(root / "venv"))
-            run("sh", "-ec", script, cwd=workdir, env={"PATH": path})
-        elif name == "CMD":
+            script = re.sub(r"--mount=\S+ ", "", rest).replace("/opt/venv", str(root / "venv"))
+            script = script.replace(" -o /service ", f" -o {root / 'service'} ")
+            run("sh", "-ec", script, cwd=workdir, env=environment)
+        elif name in ("CMD", "ENTRYPOINT"):
             command = json.loads(rest)
     return command
 
@@ -143,3 +146,39 @@ def test_the_steps_of_a_node_service_make_one_that_runs(languages: Platform, tmp
     assert (packages / "fastify").is_dir()
     assert not (packages / "typescript").exists()
     assert not (packages / "@biomejs").exists()
+
+
+@pytest.mark.exhaustive
+def test_the_steps_of_a_go_service_make_one_that_runs(languages: Platform, tmp_path: Path) -> None:
+    command = execute(languages.app / "services/catalog/Dockerfile", languages.app, tmp_path)
+    assert command == ["/service"]
+    (tmp_path / "empty").mkdir()
+    with started(str(tmp_path / "service"), cwd=tmp_path / "empty", SERVICE_VERSION="1.2.3") as service:
+        assert json.loads(service.get("/")[1])["version"] == "1.2.3"
+        assert service.stop()[0] == 0
+    # The image has no loader of libraries, and learns nothing of the machine that built it.
+    binary = (tmp_path / "service").read_bytes()
+    assert b"/ld-linux" not in binary
+    assert str(tmp_path).encode() not in binary
+
+
+@pytest.mark.exhaustive
+def test_the_steps_of_a_java_service_make_one_that_runs(languages: Platform, tmp_path: Path) -> None:
+    java = system_tool("java", package="default-jdk-headless")
+    system_tool("mvn", package="maven")
+    dockerfile = languages.app / "services/billing/Dockerfile"
+    program, *arguments = execute(dockerfile, languages.app, tmp_path)
+    assert program == "/usr/bin/java"
+    # The last stage has what it copies, and nothing else.
+    for name, rest in instructions(dockerfile):
+        if name == "COPY" and rest.startswith("--from=build"):
+            _, source, target = rest.split()
+            place = tmp_path / target.strip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(tmp_path / source.strip("/"), place)
+    shutil.rmtree(tmp_path / "build")
+    command = [argument.replace("/service/", f"{tmp_path}/service/") for argument in arguments]
+    with started(java, *command, cwd=tmp_path / "service", SERVICE_VERSION="1.2.3") as service:
+        assert json.loads(service.get("/")[1])["version"] == "1.2.3"
+        assert service.stop()[0] == 0
+    assert not [path.name for path in (tmp_path / "service/lib").iterdir() if "junit" in path.name]
