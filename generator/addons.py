@@ -57,6 +57,10 @@ def _backs_clusters_up(spec: Spec) -> bool:
     return spec.features.backup.clusters and spec.features.backup.destination is not None
 
 
+def _exports_delivery(spec: Spec) -> bool:
+    return spec.features.observability.metrics and spec.features.observability.delivery
+
+
 # In the order of their waves: kinds of objects, what hands out secrets, how traffic comes in, who certifies its hosts,
 # Grafana, whose namespace takes the dashboards of others, what watches and runs databases, how versions are rolled out,
 # what may run, and last Argo CD, whose objects need some of these. cert-manager ends at its start where the kinds of
@@ -125,6 +129,8 @@ ADDONS = (
     Addon("access", "access", 0, "restricted", lambda spec: bool(spec.teams)),
     Addon("policies", "kyverno", 0, "restricted", lambda spec: spec.features.policies, folder="policies"),
     Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),
+    # Of no use to the others, and nothing waits for it: it is unwell until it may read the repositories.
+    Addon("delivery-exporter", "delivery-exporter", 1, "restricted", _exports_delivery, hub=True),
 )
 
 

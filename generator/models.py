@@ -231,6 +231,9 @@ class Observability(Model):
     grafana: SwitchOrAddress = True
     """Install Grafana in each cluster, with data sources and dashboards. Or the address of one that you have, in which
     deployments are annotations; its token is in Vault at `argocd/notifications#grafana-token`."""
+    delivery: bool = False
+    """With `metrics`: tell the Prometheus beside Argo CD how well the pipeline and delivery work, DORA's four among it.
+    For private repositories, a token that may read them is in Vault at `delivery/github#token`."""
 
 
 class CertManager(Model):

@@ -58,7 +58,11 @@ def test_values_go_to_the_chart_that_is_pinned_or_to_own_templates(platform: Pla
         ("externalSecrets: false", "external-secrets"),
         ("policies: false", "kyverno policies"),
         ("rollouts: false", "argo-rollouts"),
-        ("observability: {metrics: false}", "prometheus-operator-crds kube-prometheus-stack chaos-mesh"),
+        (
+            "observability: {metrics: false}",
+            "prometheus-operator-crds kube-prometheus-stack chaos-mesh delivery-exporter",
+        ),
+        ("observability: {delivery: false}", "delivery-exporter"),
         ("observability: {logs: false}", "loki alloy"),
         ("observability: {grafana: false}", "grafana"),
         ("observability: {grafana: 'https://grafana.acme.example'}", "grafana"),
@@ -123,6 +127,7 @@ def test_each_cluster_gets_the_add_ons_and_only_one_gets_argo_cd(example: Platfo
     assert set(applications_of(example.cd, **here)) - set(applications_of(example.cd, **there)) == {
         "argocd",
         "chaos-mesh",
+        "delivery-exporter",
     }
     application = applications_of(example.cd, **there)["external-secrets"]
     assert application["metadata"]["name"] == "external-secrets.addons.eu-1"

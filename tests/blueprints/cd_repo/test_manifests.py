@@ -178,7 +178,7 @@ def test_pods_meet_pod_security_restricted(released: Path) -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] >= 10000
         assert pod["automountServiceAccountToken"] is False
-        assert all("emptyDir" in volume for volume in pod["volumes"])
+        assert all({"emptyDir", "secret"} & volume.keys() for volume in pod["volumes"])
         for container in pod["containers"]:
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False
