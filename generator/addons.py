@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from generator import resolve
+from generator import resolve, vault
 from generator.models import Spec
 
 PodSecurity = Literal["privileged", "baseline", "restricted"]
@@ -89,7 +89,7 @@ ADDONS = (
         "external-secrets",
         -3,
         "restricted",
-        lambda spec: spec.features.vault.address is not None,
+        lambda spec: vault.address(spec) is not None,
     ),
     Addon("kyverno", "kyverno", -3, "restricted", lambda spec: spec.features.policies),
     Addon("cert-manager", "cert-manager", -3, "restricted", lambda spec: spec.features.cert_manager.enabled),
@@ -131,6 +131,8 @@ ADDONS = (
     Addon("argocd", "argocd", 0, "restricted", lambda _: True, hub=True),
     # Of no use to the others, and nothing waits for it: it is unwell until it may read the repositories.
     Addon("delivery-exporter", "delivery-exporter", 1, "restricted", _exports_delivery, hub=True),
+    # Nothing waits for it: it is healthy once somebody has initialized it.
+    Addon("vault", "vault", 1, "restricted", lambda spec: spec.features.vault.install is not None, hub=True),
 )
 
 

@@ -84,6 +84,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _routes(draft)
     yield from _certificates(draft)
     yield from _karpenter(draft)
+    yield from _vault(draft)
     yield from _spot_nodes(draft)
     yield from _signing(draft)
     yield from _egress(draft)
@@ -552,3 +553,30 @@ def _taken(
                 f"`platform.domain` to an end of the host, or another host under `environments.{environment.name}`"
             )
     return None
+
+
+def _vault(draft: Draft) -> Iterator[Fault]:
+    vault, place = draft.features.vault, ("features", "vault")
+    if vault.install is None:
+        return
+    seals = ("awskms", "gcpckms", "azurekeyvault", "transit")
+    given = [name for name in seals if getattr(vault.install, name)]
+    if len(given) != 1:
+        yield Fault(
+            (*place, "install"),
+            f"Vault is unsealed by exactly one of `{'`, `'.join(seals)}`; here there are {len(given)}",
+            at_key=True,
+        )
+    if draft.platform is None or not draft.environments or vault.address is not None:
+        return
+    ordered = [draft.environments[index] for index in sorted(draft.environments)]
+    spec = Spec.model_construct(platform=draft.platform, environments=ordered, features=draft.features)
+    clusters = {environment.cluster for environment in resolve.environments(spec)}
+    hub = vault.hub or resolve.environments(spec)[0].cluster
+    if others := sorted(clusters - {hub}):
+        yield Fault(
+            (*place, "install"),
+            f"Vault is in the cluster `{hub}`, and `{others[0]}` must reach it: give `features.vault.address`, an "
+            "address that leads there",
+            at_key=True,
+        )

@@ -286,6 +286,71 @@ class Backup(Model):
     `eks.amazonaws.com/role-arn`. Default: none, as for EKS Pod Identity."""
 
 
+class AwsSeal(Model):
+    """A key of AWS KMS."""
+
+    region: Label
+    """Its region."""
+    key: Annotated[str, Field(pattern=names.SEAL_KEY, max_length=200, examples=["alias/vault"])]
+    """Its id, alias or ARN."""
+
+
+class GoogleSeal(Model):
+    """A key of Google Cloud KMS."""
+
+    project: Annotated[str, Field(pattern=names.LABEL, max_length=names.MAX_LABEL, examples=["acme-secrets"])]
+    """Its project."""
+    region: Label
+    """Its location."""
+    key_ring: Annotated[str, Field(pattern=names.SEAL_KEY, max_length=63, examples=["vault"])]
+    """Its key ring."""
+    key: Annotated[str, Field(pattern=names.SEAL_KEY, max_length=63, examples=["unseal"])]
+    """Its name."""
+
+
+class AzureSeal(Model):
+    """A key of Azure Key Vault."""
+
+    tenant: Annotated[str, Field(pattern=names.UUID, examples=["11111111-2222-3333-4444-555555555555"])]
+    """The id of the tenant."""
+    vault: Annotated[str, Field(pattern=names.SEAL_KEY, max_length=24, examples=["acme-secrets"])]
+    """The key vault."""
+    key: Annotated[str, Field(pattern=names.SEAL_KEY, max_length=127, examples=["unseal"])]
+    """The key's name."""
+
+
+class TransitSeal(Model):
+    """A key of another Vault; its token is in the Secret `vault-seal` as `token`."""
+
+    address: Annotated[str, Field(pattern=names.VAULT_ADDRESS, max_length=200, examples=["https://root.acme.example"])]
+    """Where that Vault is."""
+    mount: Annotated[str, Field(pattern=names.SEAL_KEY, max_length=63)] = "transit"
+    """Where its transit engine is mounted."""
+    key: Annotated[str, Field(pattern=names.SEAL_KEY, max_length=63, examples=["unseal"])]
+    """The key's name."""
+
+
+class VaultServer(Model):
+    """A Vault of the platform's own. Exactly one of the four keys unseals it."""
+
+    awskms: AwsSeal | None = None
+    """A key of AWS KMS."""
+    gcpckms: GoogleSeal | None = None
+    """A key of Google Cloud KMS."""
+    azurekeyvault: AzureSeal | None = None
+    """A key of Azure Key Vault."""
+    transit: TransitSeal | None = None
+    """A key of another Vault."""
+    storage: Memory = "10Gi"
+    """Size of the volume of each of the three servers."""
+    identity: dict[
+        Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
+        Annotated[str, Field(pattern=names.TEXT, max_length=500)],
+    ] = {}
+    """Annotations by which the cloud lets Vault's service account use the key, such as `eks.amazonaws.com/role-arn`.
+    Default: none, as for EKS Pod Identity."""
+
+
 class Vault(Model):
     """Where Vault is; without an address, each cluster has a ClusterSecretStore `vault` that you make."""
 
@@ -297,6 +362,9 @@ class Vault(Model):
     its secrets in the environment and nothing else; `scripts/vault-configure` of cd-repo sets Vault up for it."""
     ca: Annotated[str, Field(pattern=names.CERTIFICATES, max_length=20_000)] | None = None
     """The authority that certifies the address, in PEM. Default: the public ones."""
+    install: VaultServer | None = None
+    """Install Vault in the cluster of Argo CD: three servers, storage by Raft. Other clusters reach it by `address`,
+    which must lead there; without other clusters, the default is its Service."""
     hub: Label | None = None
     """Label of the cluster of Argo CD, which alone reads what Argo CD needs. Default: that of the first
     environment."""

@@ -28,6 +28,8 @@ IMAGE_REGISTRY = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]
 RUNNER_LABEL = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 VARIABLE = "^[A-Z][A-Z0-9_]*$"
 VAULT = "^[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*#[A-Za-z0-9][A-Za-z0-9_.-]*$"
+SEAL_KEY = "^[A-Za-z0-9]([A-Za-z0-9:/_-]*[A-Za-z0-9])?$"
+UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 VAULT_ADDRESS = "^https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$"
 CERTIFICATES = "^(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END CERTIFICATE-----\n?)+$"
 CPU = "^([0-9]+m|[0-9]+([.][0-9]{1,3})?)$"
@@ -90,6 +92,8 @@ MEANINGS = {
     RUNNER_LABEL: "a runner's label: letters, digits and `. _ -`",
     VARIABLE: "an environment variable in capitals, such as DB_PASSWORD",
     VAULT: "a path in Vault and a property, such as orders/db#password",
+    SEAL_KEY: "a name of letters, digits and `: / _ -`",
+    UUID: "an id such as 11111111-2222-3333-4444-555555555555",
     VAULT_ADDRESS: "an address without a path such as https://vault.acme.example:8200",
     CERTIFICATES: "certificates in PEM, from BEGIN CERTIFICATE to END CERTIFICATE, and nothing else",
     CPU: "cores such as 500m, 1 or 0.5",

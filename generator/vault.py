@@ -13,13 +13,28 @@ from generator.models import Spec
 Answers = dict[str, Any]
 
 
+# The Service of the server that answers, where Vault is installed.
+SERVICE = "https://vault-active.vault.svc:8200"
+
+
+def address(spec: Spec) -> str | None:
+    """Return where clusters find Vault, or None where the spec does not say."""
+    vault = spec.features.vault
+    return vault.address or (SERVICE if vault.install else None)
+
+
+def hub_of(spec: Spec) -> str:
+    """Return the label of the cluster of Argo CD."""
+    return spec.features.vault.hub or resolve.environments(spec)[0].cluster
+
+
 def answers(spec: Spec) -> Answers:
     """Return what Vault is set up with, and where it is; nothing where the spec does not say."""
     vault = spec.features.vault
-    if vault.address is None:
+    if address(spec) is None:
         return {}
     environments = resolve.environments(spec)
-    hub = vault.hub or environments[0].cluster
+    hub = hub_of(spec)
     clusters = list(dict.fromkeys([*(environment.cluster for environment in environments), hub]))
     policies: list[Answers] = []
     roles: dict[str, list[Answers]] = {cluster: [] for cluster in clusters}
@@ -39,11 +54,34 @@ def answers(spec: Spec) -> Answers:
             policies.append(_policy(name, mount(spec, "platform"), paths))
             roles[cluster].append(_role(f"{spec.platform.name}.platform", "secret-stores", ["external-secrets"], name))
     return {
-        "address": vault.address,
+        "address": address(spec),
         "ca": vault.ca or "",
         "mounts": [mount(spec, name) for name in (*(environment.name for environment in environments), "platform")],
         "policies": policies,
+        "server": _server(spec),
         "kubernetes": {f"kubernetes-{cluster}": roles[cluster] for cluster in clusters},
+    }
+
+
+def _server(spec: Spec) -> Answers:
+    """Return how the Vault that is installed is run; nothing where none is."""
+    install = spec.features.vault.install
+    if install is None:
+        return {}
+    host = (address(spec) or "").removeprefix("https://").partition(":")[0]
+    keys = {
+        "awskms": {"region": "region", "key": "kms_key_id"},
+        "gcpckms": {"project": "project", "region": "region", "key_ring": "key_ring", "key": "crypto_key"},
+        "azurekeyvault": {"tenant": "tenant_id", "vault": "vault_name", "key": "key_name"},
+        "transit": {"address": "address", "mount": "mount_path", "key": "key_name"},
+    }
+    kind, seal = next((kind, seal) for kind in keys if (seal := getattr(install, kind)))
+    return {
+        "seal": kind,
+        "settings": {named: getattr(seal, key) for key, named in keys[kind].items()},
+        "storage": install.storage,
+        "identity": install.identity,
+        "host": host,
     }
 
 

@@ -7,12 +7,15 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
+from generator import vault
 from generator.models import Spec
 from generator.resolve import environments
 from generator.spec import load_spec
 from tests import platform as platforms
 from tests.blueprints.cd_repo import support
-from tests.blueprints.cd_repo.addons import addons_of, own_objects
+from tests.blueprints.cd_repo.addons import HUB, addons_of, applications_of, load, own_objects
 from tests.blueprints.cd_repo.schemas import custom_problems
 from tests.blueprints.cd_repo.support import Object, by_kind, script
 from tests.platform import Platform, spec_of
@@ -100,17 +103,17 @@ def test_every_service_reads_its_secrets_and_no_others(platform: Platform, relea
 
 def assert_reads(cd: Path, login: str, store: Object, namespace: str, secret: str) -> None:
     """See that a store logs in as the account that it names, by a role that lets it read a secret."""
-    vault = store["spec"]["provider"]["vault"]
-    access = vault["auth"]["kubernetes"]
+    provider = store["spec"]["provider"]["vault"]
+    access = provider["auth"]["kubernetes"]
     account = access["serviceAccountRef"]
     configured = json.loads((cd / "vault/roles.json").read_text())
-    assert (vault["server"], access["mountPath"]) == (configured["address"], login)
+    assert (provider["server"], access["mountPath"]) == (configured["address"], login)
     assert account["audiences"] == ["vault"]
     (role,) = (role for role in roles_of(cd)[login] if role["name"] == access["role"])
     assert role["account"] == account["name"]
     assert any(fnmatchcase(namespace, bound) for bound in role["namespaces"])
-    assert f"{vault['path']}/data/{secret.split('#', maxsplit=1)[0]}" in policies_of(cd)[role["policy"]]
-    assert vault["path"] in configured["mounts"]
+    assert f"{provider['path']}/data/{secret.split('#', maxsplit=1)[0]}" in policies_of(cd)[role["policy"]]
+    assert provider["path"] in configured["mounts"]
 
 
 def test_add_ons_read_what_they_need_and_the_hub_alone_what_argo_cd_needs(tmp_path: Path) -> None:
@@ -151,3 +154,53 @@ def test_nothing_is_left_where_vault_is_not_named(example: Platform) -> None:
     result = script(example.cd, "vault-configure", "--check", check=False)
     assert result.returncode == 2
     assert "set `features.vault` in services.yaml" in result.stderr
+
+
+SEALS = {
+    "awskms": "{region: eu-central-1, key: alias/vault}",
+    "gcpckms": "{project: acme, region: europe, keyRing: vault, key: unseal}",
+    "azurekeyvault": "{tenant: 11111111-2222-3333-4444-555555555555, vault: acme, key: unseal}",
+    "transit": "{address: 'https://root.acme.example', key: unseal}",
+}
+
+
+@pytest.mark.parametrize("seal", SEALS)
+def test_the_key_that_unseals_is_told_in_the_words_of_vault(seal: str, tmp_path: Path) -> None:
+    spec = platforms.with_features("one-environment", f"vault: {{install: {{{seal}: {SEALS[seal]}}}}}", tmp_path)
+    server = vault.answers(load_spec(spec))["server"]
+    # https://developer.hashicorp.com/vault/docs/configuration/seal: what each kind cannot do without.
+    needed = {
+        "awskms": {"region", "kms_key_id"},
+        "gcpckms": {"project", "region", "key_ring", "crypto_key"},
+        "azurekeyvault": {"tenant_id", "vault_name", "key_name"},
+        "transit": {"address", "mount_path", "key_name"},
+    }
+    assert (server["seal"], set(server["settings"])) == (seal, needed[seal])
+
+
+def test_a_vault_of_the_platforms_own_is_what_the_stores_read(tmp_path: Path) -> None:
+    install = f"vault: {{install: {{transit: {SEALS['transit']}}}}}"
+    cd = platforms.render_spec(platforms.with_features("one-environment", install, tmp_path), tmp_path / "out").cd
+    assert applications_of(cd)["vault"]["spec"]["destination"]["namespace"] == "vault"
+    there = {**HUB, "name": "EU_1", "normalized": "eu-1", "hub": "false"}
+    assert "vault" not in applications_of(cd, **there), "the others reach it"
+    values = load(cd / "platform/vault/values.yaml")["vault"]
+    # What differs from the chart is HCL that Vault can read.
+    config = tmp_path / "config.hcl"
+    config.write_text(values["server"]["ha"]["raft"]["config"])
+    parsed = json.loads(run(tool("hcl2tojson"), config).stdout)
+    (seal,) = parsed["seal"]
+    assert seal["transit"]["address"] == ["https://root.acme.example"]
+    joined = {one["leader_api_addr"][0] for one in parsed["storage"][0]["raft"]["retry_join"]}
+    made = by_kind(own_objects(cd, "vault"))
+    certificate = made["Certificate/vault-tls"]["spec"]
+    names = {f"https://{name}:8200" for name in certificate["dnsNames"]}
+    configured = json.loads((cd / "vault/roles.json").read_text())
+    # Whoever asks for the servers by these names is shown a certificate for them.
+    assert {configured["address"], *joined} <= names
+    (mounted,) = (volume["secret"] for volume in values["server"]["volumes"] if "secret" in volume)
+    assert mounted["secretName"] == certificate["secretName"]
+    assert made["Issuer/vault"]["spec"]["ca"]["secretName"] == made["Certificate/vault-ca"]["spec"]["secretName"]
+    assert custom_problems(list(made.values())) == []
+    secret = values["server"]["extraSecretEnvironmentVars"]
+    assert secret == [{"envName": "VAULT_TOKEN", "secretName": "vault-seal", "secretKey": "token"}]
