@@ -32,7 +32,7 @@ FORBIDDEN = re.compile(
     r"|--(extra-)?index-url|--find-links"
 )
 # What a template leaves behind when its name lacks `.jinja`: [[ name ]], [[ a | filter ]], [% if %], [# note #].
-DELIMITERS = re.compile(r"\[\[-? *[a-z_][\w.]*(\(|\[| *\||  *-?\]\])|\[%|%\]|\[# ")
+DELIMITERS = re.compile(r"\[\[-? *[a-z_][\w.]*(\(|\[| *\||  *-?\]\])|\[%[-+ ]|[-+ ]%\]|\[# ")
 
 YAML_SUFFIXES = {".yaml", ".yml"}
 PARSE_ERRORS = (yaml.YAMLError, ValueError, SyntaxError)
