@@ -110,6 +110,8 @@ def _paths_of_addons(spec: Spec, cluster: str, *, hub: bool) -> list[str]:
         paths.append("argocd/sso")
     if (hub and (tells or isinstance(grafana, str))) or (features.observability.metrics and tells):
         paths.append("argocd/notifications")
+    if hub and features.observability.metrics and features.observability.delivery:
+        paths.append("delivery/github")
     if grafana is True and signs_on:
         paths.append(f"grafana/{cluster}")
     return paths
