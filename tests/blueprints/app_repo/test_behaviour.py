@@ -305,6 +305,38 @@ def test_it_exposes_what_dashboards_and_alerts_ask_for(service: Service) -> None
     assert set(promql.of_skeletons()) <= exposed
 
 
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def test_a_trace_that_is_kept_is_an_exemplar_of_how_long_requests_take(fresh: Service) -> None:
+    ask(fresh, "GET", "/items", traceparent=TRACEPARENT)
+    ask(fresh, "GET", "/", traceparent=f"00-{'c3' * 16}-00f067aa0ba902b7-00")
+    exposed = ask(fresh, "GET", "/metrics", Accept=OPEN_METRICS)
+    assert exposed.headers["content-type"].startswith("application/openmetrics-text")
+    text = exposed.body.decode()
+    assert text.endswith("# EOF\n")
+    (line,) = [line for line in text.splitlines() if " # {" in line]
+    assert line.startswith("http_server_request_duration_seconds_bucket{")
+    assert 'http_route="/items"' in line
+    exemplar = re.fullmatch(r'.* # {trace_id="(\w+)"} (\S+) (\S+)', line)
+    assert exemplar
+    assert exemplar[1] == TRACE_ID
+    assert float(exemplar[2]) < 10
+    assert abs(float(exemplar[3]) - time.time()) < 60
+
+
+def test_who_does_not_ask_for_exemplars_gets_none(fresh: Service) -> None:
+    ask(fresh, "GET", "/items", traceparent=TRACEPARENT)
+    plain = ask(fresh, "GET", "/metrics")
+    assert plain.headers["content-type"].startswith("text/plain")
+    text = plain.body.decode()
+    assert " # {" not in text
+    assert "# EOF" not in text
+    counters = re.findall(r"^# TYPE (\S+) counter$", text, re.MULTILINE)
+    assert counters
+    assert all(name.endswith(("_total", "_created")) for name in counters)
+
+
 def test_no_caller_can_make_labels(service: Service) -> None:
     ask(service, "GET", "/nothing/of/the/kind")
     ask(service, "BREW", "/items")

@@ -77,6 +77,12 @@ class Prometheus:
     def query(self, expression: str) -> list[float]:
         return [float(found["value"][1]) for found in self.get("/api/v1/query", query=expression)["result"]]
 
+    def traces(self, metric: str) -> set[str]:
+        """Return the traces that are exemplars of a metric."""
+        now = time.time()
+        found = self.get("/api/v1/query_exemplars", query=metric, start=str(now - 600), end=str(now))
+        return {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
+
     def firing(self, severity: str = "critical") -> set[str]:
         return {
             alert["labels"]["alertname"]
@@ -85,8 +91,18 @@ class Prometheus:
         }
 
 
+@pytest.fixture
+def features(rendered: Callable[[str], Platform]) -> list[str]:
+    """What is switched on in the platform's Prometheus."""
+    values = yaml.safe_load((rendered("languages").cd / "platform/kube-prometheus-stack/values.yaml").read_text())
+    found: list[str] = values["kube-prometheus-stack"]["prometheus"]["prometheusSpec"]["enableFeatures"]
+    return found
+
+
 @contextmanager
-def prometheus(service: Service, manifests: dict[str, Object], folder: Path) -> Iterator[Prometheus]:
+def prometheus(
+    service: Service, manifests: dict[str, Object], features: list[str], folder: Path
+) -> Iterator[Prometheus]:
     """Run Prometheus with the rules of the service, which it scrapes as the operator would have it do."""
     (endpoint,) = manifests["ServiceMonitor/orders"]["spec"]["endpoints"]
     pod = {"namespace": "acme-prod", "pod": "orders-1"}
@@ -110,6 +126,7 @@ def prometheus(service: Service, manifests: dict[str, Object], folder: Path) -> 
         f"--config.file={folder / 'prometheus.yaml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={server.address.removeprefix('http://')}",
+        f"--enable-feature={','.join(features)}",
     ]
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -132,13 +149,17 @@ def called(service: Service, *paths: str, until: Callable[[], bool], seconds: fl
 
 
 def test_errors_make_the_alert_fire_and_their_end_makes_it_resolve(
-    fallible: Path, languages: Path, manifests: dict[str, Object], tmp_path: Path
+    fallible: Path, languages: Path, manifests: dict[str, Object], features: list[str], tmp_path: Path
 ) -> None:
     python = str(languages / ".venv/bin/python")
     with (
         started(python, "-m", "app", cwd=fallible, LOG_LEVEL="error") as service,
-        prometheus(service, manifests, tmp_path) as server,
+        prometheus(service, manifests, features, tmp_path) as server,
     ):
+        trace = "d4" * 16
+        service.get("/items", traceparent=f"00-{trace}-00f067aa0ba902b7-01")
+        collectors.until(lambda: server.traces("http_server_request_duration_seconds_bucket") == {trace})
+
         requests = "job:http_server_request_duration_seconds_count:sum_rate5m"
         called(service, "/items", until=lambda: server.query(f"{requests} > 1") != [], seconds=20)
         assert server.firing() == set()

@@ -124,3 +124,24 @@ def test_each_team_hears_of_its_alerts(tmp_path: Path) -> None:
     text = (made.cd / "platform/kube-prometheus-stack/values.yaml").read_text()
     assert all(file in text for file in fetched)
     assert len(fetched) == 2
+
+
+def exemplars(repository: Path) -> tuple[list[str], Object]:
+    """Return the features of Prometheus that are switched on, and where Grafana leads to from a measured request."""
+    config = load(repository / "platform/kube-prometheus-stack/values.yaml")["kube-prometheus-stack"]
+    sidecar = config["grafana"].get("sidecar", {}).get("datasources", {})
+    return config["prometheus"]["prometheusSpec"].get("enableFeatures", []), sidecar
+
+
+def test_grafana_leads_from_how_long_a_request_took_to_its_trace(example: Platform) -> None:
+    features, sidecar = exemplars(example.cd)
+    assert "exemplar-storage" in features
+    (text,) = by_kind(own_objects(example.cd, "jaeger"))["ConfigMap/datasource-jaeger"]["data"].values()
+    (jaeger,) = yaml.safe_load(text)["datasources"]
+    destination = sidecar["exemplarTraceIdDestinations"]
+    assert (destination["datasourceUid"], destination["traceIdLabelName"]) == (jaeger["uid"], "trace_id")
+
+
+def test_without_traces_nothing_leads_to_any(tmp_path: Path) -> None:
+    spec = platforms.with_features("minimal", "observability: {traces: false}", tmp_path)
+    assert exemplars(platforms.render_spec(spec, tmp_path / "out").cd) == ([], {})

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // The names are OpenTelemetry's for HTTP servers, in Prometheus' form; the bounds are those that it advises.
@@ -47,18 +48,25 @@ func newMetrics(settings Settings) *metrics {
 }
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// begin counts a request that runs and returns what to call at its end.
-func (m *metrics) begin(method string) func(route string, status int) {
+// begin counts a request that runs and returns what to call at its end. A trace that is kept is an exemplar of how long
+// its request took.
+func (m *metrics) begin(method string, span trace.SpanContext) func(route string, status int) {
 	started := time.Now()
 	method = knownMethod(method)
 	active := m.active.WithLabelValues(method)
 	active.Inc()
 	return func(route string, status int) {
 		active.Dec()
-		m.duration.WithLabelValues(method, route, strconv.Itoa(status)).Observe(time.Since(started).Seconds())
+		duration := m.duration.WithLabelValues(method, route, strconv.Itoa(status))
+		seconds := time.Since(started).Seconds()
+		if exemplars, ok := duration.(prometheus.ExemplarObserver); ok && span.IsSampled() {
+			exemplars.ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": span.TraceID().String()})
+			return
+		}
+		duration.Observe(seconds)
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer span.End()
 	r = r.WithContext(ctx)
 	started := time.Now()
-	end := s.metrics.begin(r.Method)
+	end := s.metrics.begin(r.Method, span.SpanContext())
 	defer func() {
 		end(route, record.status)
 		s.log(r, record.status, started)

@@ -82,9 +82,10 @@ export async function createService(settings: PlatformSettings, parts: Parts = {
     const health = await readiness(parts.checks ?? {}, log);
     return reply.code(health.status === "ok" ? 200 : 503).send(health);
   });
-  service.get("/metrics", hidden, async (_, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
-  );
+  service.get("/metrics", hidden, async (request, reply) => {
+    const { type, text } = await metrics.show(request.headers.accept);
+    return reply.type(type).send(text);
+  });
   return service;
 }
 
@@ -95,7 +96,7 @@ function observer(log: Logger, begin: ReturnType<typeof createMetrics>["begin"])
     const ofCluster = CLUSTER_PATHS.has(pathOf(request));
     const route = routeOf(request);
     const { span, inside } = beginSpan(request, route, ofCluster);
-    const measure = ofCluster ? undefined : begin(request.method);
+    const measure = ofCluster ? undefined : begin(request.method, span);
     finished(reply.raw, () => {
       const status = reply.raw.headersSent ? reply.raw.statusCode : CLIENT_GONE;
       const milliseconds = performance.now() - started;

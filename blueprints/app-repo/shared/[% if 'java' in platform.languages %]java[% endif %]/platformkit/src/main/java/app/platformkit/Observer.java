@@ -62,7 +62,7 @@ final class Observer extends HttpFilter {
           }
           if (!ofCluster) {
             String route = routeOf(request);
-            metrics.end(method, route, response.getStatus(), nanos / 1e9);
+            metrics.end(method, route, response.getStatus(), nanos / 1e9, span.getSpanContext());
             end(span, method, route, response.getStatus());
           }
         };

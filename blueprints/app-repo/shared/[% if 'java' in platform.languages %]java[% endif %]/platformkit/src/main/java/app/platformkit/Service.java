@@ -9,6 +9,7 @@ import io.javalin.http.Context;
 import io.javalin.http.HttpResponseException;
 import io.javalin.json.JavalinJackson;
 import io.opentelemetry.api.OpenTelemetry;
+import io.prometheus.metrics.expositionformats.ExpositionFormatWriter;
 import jakarta.servlet.DispatcherType;
 import java.nio.ByteBuffer;
 import java.util.EnumSet;
@@ -169,8 +170,9 @@ public final class Service implements AutoCloseable {
     routes.get(
         "/metrics",
         context -> {
-          context.contentType(Metrics.CONTENT_TYPE);
-          metrics.write(context.outputStream());
+          ExpositionFormatWriter writer = Metrics.writerFor(context.header("Accept"));
+          context.contentType(writer.getContentType());
+          metrics.write(writer, context.outputStream());
         });
   }
 
