@@ -94,6 +94,13 @@ ADDONS = (
     Addon("kyverno", "kyverno", -3, "restricted", lambda spec: spec.features.policies),
     Addon("cert-manager", "cert-manager", -3, "restricted", lambda spec: spec.features.cert_manager.enabled),
     Addon("grafana", "grafana", -3, "restricted", lambda spec: spec.features.observability.grafana is True),
+    Addon(
+        "metrics-server",
+        "metrics-server",
+        -2,
+        "restricted",
+        lambda spec: spec.features.scaling.metrics_server,
+    ),
     Addon("kube-prometheus-stack", "monitoring", -2, "restricted", lambda spec: spec.features.observability.metrics),
     Addon("cloudnative-pg", "cnpg-system", -2, "restricted", _runs_databases),
     Addon(

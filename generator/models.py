@@ -196,6 +196,9 @@ class Scaling(Model):
     keda: bool = True
     """Install KEDA in each cluster where a service has `autoscaling.triggers`; switch it off where clusters have it
     already."""
+    metrics_server: bool = False
+    """Install metrics-server in each cluster, which autoscaling needs. GKE and AKS have it, and EKS as an add-on: two
+    would be in each other's way."""
     spot_nodes: SpotNodes = SpotNodes()
     """How services know spot nodes: they prefer their labels and tolerate their taints in environments with `spot`."""
 
