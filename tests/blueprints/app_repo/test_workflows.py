@@ -196,6 +196,40 @@ def test_notify_without_the_app_says_what_to_set(act: Act, github: GitHub) -> No
     assert github.requests == []
 
 
+@pytest.mark.slow
+def test_a_push_proposes_its_promotion(act: Act, github: GitHub) -> None:
+    ahead = json.dumps({"ahead_by": 1, "files": [{"filename": "services/orders/app/main.py"}]})
+    github.answers = [(200, ahead), (200, "[]"), (201, '{"number": 7}')]
+    result = act(
+        *("push", "promotion.yml", "--var", "PROPOSER_APP_CLIENT_ID=Iv1.0123456789"),
+        *("--secret", "PROPOSER_APP_PRIVATE_KEY=-----BEGIN PRIVATE KEY-----"),
+        payload=PUSH,
+        GITHUB_API_URL=github.url,
+        GITHUB_REPOSITORY="acme/app-repo",
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    path, headers, body = github.requests[-1]
+    assert path == "/repos/acme/app-repo/pulls"
+    assert headers["authorization"] == "Bearer acme-app-repo-contents-read"
+    assert (body["head"], body["base"]) == ("develop", "staging")
+    assert "::warning::" not in result.stdout
+
+
+@pytest.mark.slow
+def test_a_promotion_without_the_app_says_that_nothing_checks_it(act: Act, github: GitHub) -> None:
+    ahead = json.dumps({"ahead_by": 1, "files": [{"filename": "README.md"}]})
+    github.answers = [(200, ahead), (200, "[]"), (201, '{"number": 7}')]
+    result = act(
+        *("push", "promotion.yml", "--secret", "GITHUB_TOKEN=built-in"),
+        payload=PUSH,
+        GITHUB_API_URL=github.url,
+        GITHUB_REPOSITORY="acme/app-repo",
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert github.requests[-1][1]["authorization"] == "Bearer built-in"
+    assert "GitHub starts no checks for pull request 7" in result.stdout
+
+
 def pull_request(action: str, *labels: str, label: str = "", head: str = "acme/app-repo") -> dict[str, object]:
     """Return what GitHub says of a pull request: what happened, its labels, and the label that came or went."""
     pull = {

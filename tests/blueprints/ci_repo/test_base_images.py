@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.blueprints.ci_repo.github import GitHub
 from tests.blueprints.ci_repo.machine import commit
 from tests.blueprints.ci_repo.test_build_image import build, config_of
 from tests.blueprints.ci_repo.toolbox import Toolbox
@@ -167,3 +168,17 @@ def test_bases_are_built_every_week_and_pushed_from_main_alone(rendered: Callabl
     assert workflow[True]["schedule"] == [{"cron": "41 3 * * 0"}]  # YAML 1.1 takes `on` for true
     pushes = [step for step in workflow["jobs"]["build"]["steps"] if "push-image.sh" in step.get("run", "")]
     assert [step["if"] for step in pushes] == ["github.ref == 'refs/heads/main'"]
+
+
+@pytest.mark.slow
+def test_a_push_builds_and_pushes_the_base_that_it_changes(github: GitHub, bases: Path) -> None:
+    before = github.push()
+    (bases / "shared/images/go/Dockerfile").write_text("FROM scratch\nCOPY shared/images/go/Dockerfile /again\n")
+    commit(bases, "Change one")
+    payload = {"repository": "acme/app-repo", "ref": "refs/heads/develop", "sha": github.push(), "before": before}
+
+    event = {"action": "app-push", "client_payload": payload}
+    result = github.act("repository_dispatch", "base-images.yml", event, {})
+    assert result.succeeded, result.output
+    assert github.tags("base-go") == ["run-1", "stable"]
+    assert github.tags("base-python") == []
