@@ -88,6 +88,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _spot_nodes(draft)
     yield from _signing(draft)
     yield from _egress(draft)
+    yield from _backup(draft)
 
 
 def _unique(
@@ -532,6 +533,16 @@ def _egress(draft: Draft) -> Iterator[Fault]:
     if runners and runners.record_egress and runners.kind == "self-hosted":
         message = "harden-runner records on GitHub's machines alone; leave it out, or watch the runners' network"
         yield Fault(("platform", "runners", "recordEgress"), message, True)
+
+
+def _backup(draft: Draft) -> Iterator[Fault]:
+    """Yield a store that speaks S3 where nothing is kept by S3."""
+    backup = draft.features.backup
+    if backup.endpoint and not (backup.destination or "").startswith("s3://"):
+        yield Fault(
+            ("features", "backup", "endpoint"),
+            "a store that speaks S3 needs `destination` to be a bucket of it, such as s3://acme-backups",
+        )
 
 
 def _taken(

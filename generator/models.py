@@ -271,13 +271,18 @@ class Backup(Model):
     ) = None
     """A bucket and a path; each environment gets a folder there, and each cluster one below `velero`. Default: no
     backups, and `triptych` says so."""
+    endpoint: (
+        Annotated[str, Field(pattern=names.ENDPOINT, max_length=200, examples=["https://s3.acme.example"])] | None
+    ) = None
+    """Address of a store that speaks S3 and is not Amazon's, such as MinIO or Ceph, with the bucket in `destination`. Its
+    key is in Vault at `backup/s3#access-key-id` and `#secret-access-key`. Default: Amazon's."""
     clusters: bool = True
     """Where there is a destination: install Velero in each cluster, which backs up its objects and volumes every day,
     and proves every week that they come back."""
     region: Annotated[str, Field(pattern=names.LABEL, max_length=names.MAX_LABEL, examples=["eu-central-1"])] | None = (
         None
     )
-    """Region of an S3 bucket. Default: S3 is asked for it."""
+    """Region of an S3 bucket. Default: S3 is asked for it; us-east-1 where there is an `endpoint`."""
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """How long backups are kept: any moment of this time can be restored. Those of clusters that do not run the last
     environment are kept for 7 days at most."""

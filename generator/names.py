@@ -69,6 +69,7 @@ BACKUP = (
 # The form in which Cosign names keys that others keep.
 SIGNING_KEY = "^(awskms:///|azurekms://|gcpkms://|hashivault://)[A-Za-z0-9][A-Za-z0-9:/._-]*$"
 PUBLIC_KEY = "^-----BEGIN PUBLIC KEY-----\\n([A-Za-z0-9+/=]{1,76}\\n)+-----END PUBLIC KEY-----\\n?$"
+ENDPOINT = "^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$"
 ANNOTATION = "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 LABEL_VALUE = "^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$"
@@ -109,6 +110,7 @@ MEANINGS = {
     BACKUP: "a bucket and a path such as s3://acme-backups/postgres, gs://… or https://<account>.blob.core.windows.net/…",
     SIGNING_KEY: "a key such as awskms:///alias/acme, azurekms://…, gcpkms://… or hashivault://…, as Cosign takes it",
     PUBLIC_KEY: "a public key in PEM, as `cosign public-key --key <key>` prints it",
+    ENDPOINT: "an address such as https://s3.acme.example:9000, without a path",
     ANNOTATION: "a key of an annotation or a label such as eks.amazonaws.com/role-arn",
     LABEL_VALUE: "the value of a label: letters, digits and `. _ -`, beginning and ending with a letter or digit",
     TIMEZONE: "a time zone such as Europe/Berlin",
@@ -221,6 +223,7 @@ SUFFIXES = (
     "-stable",
     "-redis",
     "-postgres",
+    "-postgres-backup",
     "-postgres-r",
     "-postgres-ro",
     "-postgres-rw",

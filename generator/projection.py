@@ -172,7 +172,7 @@ def _cd(spec: Spec) -> Answers:
         "previews": _previews(spec) if spec.features.previews else {},
         "features": {
             "metrics": spec.features.observability.metrics,
-            "backup": spec.features.backup.model_dump(by_alias=True, exclude={"clusters", "region"})
+            "backup": spec.features.backup.model_dump(by_alias=True, exclude={"clusters"})
             | {"store": _backup_store(spec.features.backup)},
             "traces": spec.features.observability.traces,
             "logStorage": _log_storage(spec.features.observability.log_storage),
@@ -216,7 +216,8 @@ def _backup_store(backup: Backup) -> Answers:
         "account": account,
         "bucket": host,
         "path": path,
-        "region": backup.region or "",
+        "region": backup.region or ("us-east-1" if backup.endpoint else ""),
+        "endpoint": backup.endpoint or "",
     }
 
 

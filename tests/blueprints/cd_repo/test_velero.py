@@ -19,7 +19,8 @@ from generator.addons import wanted
 from generator.spec import load_spec
 from tests import platform as platforms
 from tests.blueprints.cd_repo.addons import load, own_objects
-from tests.blueprints.cd_repo.support import by_kind
+from tests.blueprints.cd_repo.schemas import custom_problems
+from tests.blueprints.cd_repo.support import by_kind, release_everything, rendered
 from tests.platform import Platform
 from tests.tools import ROOT
 
@@ -64,6 +65,39 @@ def test_backups_go_where_the_spec_says(
     # No key lies anywhere.
     assert values["credentials"] == {"useSecret": False}
     assert values.get("podLabels", {}) == ({"azure.workload.identity/use": "true"} if provider == "azure" else {})
+
+
+def test_a_store_that_speaks_s3_is_written_to_with_a_key_from_vault(tmp_path: Path) -> None:
+    asked = "backup: {destination: s3://acme/a, endpoint: 'http://s3.acme.example:9000', region: fr-par}"
+    spec = platforms.with_features("example", asked, tmp_path)
+    cd = platforms.render_spec(spec, tmp_path / "platform").cd
+    made = by_kind(own_objects(cd, "velero"))
+    assert made["BackupStorageLocation/default"]["spec"]["config"] == {
+        "region": "fr-par",
+        "s3Url": "http://s3.acme.example:9000",
+        "s3ForcePathStyle": "true",
+        "checksumAlgorithm": "",
+    }
+    secret = made["ExternalSecret/velero-s3"]["spec"]
+    values = load(cd / "platform/velero/values.yaml")["velero"]
+    assert values["credentials"] == {"useSecret": True, "existingSecret": secret["target"]["name"]}
+    assert secret["target"]["template"]["data"]["cloud"].splitlines()[1:] == [
+        "aws_access_key_id={{ .id }}",
+        "aws_secret_access_key={{ .secret }}",
+    ]
+    # Where the store is says nothing of the driver of volumes.
+    assert not [name for name in made if name.startswith("VolumeSnapshotClass")]
+    assert made["Schedule/daily"]["spec"]["template"]["snapshotVolumes"] is False
+
+    database = by_kind(rendered(release_everything(cd, tmp_path), "dev"))
+    store = database["ObjectStore/orders-postgres"]["spec"]
+    assert store["configuration"]["endpointURL"] == "http://s3.acme.example:9000"
+    (name,) = {credential["name"] for credential in store["configuration"]["s3Credentials"].values()}
+    key = database[f"ExternalSecret/{name}"]
+    assert {item["remoteRef"]["key"] for item in key["spec"]["data"]} == {"backup/s3"}
+    ports = [item["port"] for item in database["NetworkPolicy/orders-postgres"]["spec"]["egress"][-1]["ports"]]
+    assert ports == [443, 6443, 9000]
+    assert custom_problems([database["ObjectStore/orders-postgres"], key, made["ExternalSecret/velero-s3"]]) == []
 
 
 def test_backups_of_the_last_environment_are_kept_longest(example: Platform) -> None:
