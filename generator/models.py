@@ -274,7 +274,7 @@ class Backup(Model):
     endpoint: (
         Annotated[str, Field(pattern=names.ENDPOINT, max_length=200, examples=["https://s3.acme.example"])] | None
     ) = None
-    """Address of a store that speaks S3 and is not Amazon's, such as MinIO or Ceph, with the bucket in `destination`. Its
+    """Address of a store that speaks S3 and is not Amazon's, such as MinIO or Ceph; the bucket is in `destination`. Its
     key is in Vault at `backup/s3#access-key-id` and `#secret-access-key`. Default: Amazon's."""
     clusters: bool = True
     """Where there is a destination: install Velero in each cluster, which backs up its objects and volumes every day,
