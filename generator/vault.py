@@ -11,6 +11,8 @@ from generator import resolve
 from generator.models import Spec
 
 Answers = dict[str, Any]
+# Where the key is with which backups are written to a store that knows no identities of a cloud.
+BACKUP_KEY = "backup/s3"
 
 
 # The Service of the server that answers, where Vault is installed.
@@ -40,10 +42,13 @@ def answers(spec: Spec) -> Answers:
     roles: dict[str, list[Answers]] = {cluster: [] for cluster in clusters}
     for environment in environments:
         for service in sorted(spec.services, key=lambda service: service.name):
-            if not service.secrets:
+            paths = [secret.vault for secret in service.secrets]
+            if service.uses.postgres and spec.features.backup.endpoint:
+                paths.append(BACKUP_KEY)
+            if not paths:
                 continue
             name = f"{spec.platform.name}.{environment.name}.{service.name}"
-            policies.append(_policy(name, mount(spec, environment.name), [secret.vault for secret in service.secrets]))
+            policies.append(_policy(name, mount(spec, environment.name), paths))
             namespaces = [f"{spec.platform.name}-{environment.name}"]
             if spec.features.previews and environment.name == environments[0].name:
                 namespaces.append(f"{spec.platform.name}-preview-*")
@@ -114,4 +119,6 @@ def _paths_of_addons(spec: Spec, cluster: str, *, hub: bool) -> list[str]:
         paths.append("delivery/github")
     if grafana is True and signs_on:
         paths.append(f"grafana/{cluster}")
+    if features.backup.endpoint and features.backup.clusters:
+        paths.append(BACKUP_KEY)
     return paths

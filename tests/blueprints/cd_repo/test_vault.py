@@ -117,7 +117,7 @@ def assert_reads(cd: Path, login: str, store: Object, namespace: str, secret: st
 
 
 def test_add_ons_read_what_they_need_and_the_hub_alone_what_argo_cd_needs(tmp_path: Path) -> None:
-    tell = "notifications: {slack: true, webhook: true}"
+    tell = "notifications: {slack: true, webhook: true}, backup: {endpoint: 'https://s3.acme.example'}"
     spec = platforms.with_features("example", f"{{{ADDRESS}, {tell}}}", tmp_path)
     cd = platforms.render_spec(spec, tmp_path / "out").cd
     store = by_kind(own_objects(cd, "secret-stores"))["ClusterSecretStore/vault"]
@@ -134,7 +134,7 @@ def test_add_ons_read_what_they_need_and_the_hub_alone_what_argo_cd_needs(tmp_pa
     for path in asked:
         assert_reads(cd, "kubernetes-dev", store, "external-secrets", path.split("/data/")[1])
     elsewhere = readable(cd, "kubernetes-prod", "secret-stores", "external-secrets")
-    assert elsewhere == {"acme-platform/data/argocd/notifications", "acme-platform/data/grafana/prod"}
+    assert elsewhere == {f"acme-platform/data/{path}" for path in ("argocd/notifications", "backup/s3", "grafana/prod")}
     assert custom_problems([store]) == []
 
 
