@@ -298,7 +298,7 @@ def test_a_pull_request_tests_the_library_and_each_service(act: Act, tmp_path: P
     images = [f"docker build --file services/{name}/Dockerfile --tag check-{name} ." for name in ("catalog", "orders")]
     assert calls == [
         *images,
-        *("make lint test svc=catalog", "make lint test svc=orders", "make lint-shared test-shared"),
+        *("make lint test contract svc=catalog", "make lint test contract svc=orders", "make lint-shared test-shared"),
     ]
     assert re.search(r"\[Checks/gate\s*\].*Job succeeded", result.stdout)
 
@@ -315,7 +315,7 @@ def test_a_pull_request_builds_what_it_changes_and_tests_its_neighbours(act: Act
     assert result.returncode == 0, result.stdout + result.stderr
     assert calls == [
         "docker build --file services/catalog/Dockerfile --tag check-catalog .",
-        *("make lint test svc=catalog", "make lint test svc=orders", "make lint-shared test-shared"),
+        *("make lint test contract svc=catalog", "make lint test contract svc=orders", "make lint-shared test-shared"),
     ]
     assert not list(tmp_path.rglob("pwned"))
 
