@@ -361,7 +361,9 @@ def _values(spec: Spec, service: Service, ports: Mapping[str, int]) -> Answers:
             for secret in service.secrets
             for path, _, key in [secret.vault.partition("#")]
         ]
-        values["secretRefresh"] = _hours(service.secret_refresh or spec.defaults.secret_refresh)
+        refresh = _hours(service.secret_refresh or spec.defaults.secret_refresh)
+        if refresh != "1h":  # what the library chart does by itself, also in versions that do not know the key
+            values["secretRefresh"] = refresh
     if service.config:
         values["config"] = dict(service.config)
     if service.uses.redis:
