@@ -62,6 +62,11 @@ def variants(repository: Path) -> Iterator[Object]:
         }
         yield from with_values(repository, "orders", "dev", **values).values()
         yield from helm_tests(repository, "orders", "dev", **values).values()
+    vault = {"address": "https://vault.acme.example", "ca": "", "mount": "acme-dev", "auth": "kubernetes-dev"}
+    secrets = [{"name": "DB_PASSWORD", "path": "orders/db", "property": "password"}]
+    triggers = {"min": 1, "max": 3, "triggers": [{"prometheus": {"query": "up", "threshold": 1}}]}
+    by_others = {"secrets": secrets, "autoscaling": triggers, "global": {"vault": vault}}
+    yield from with_values(repository, "orders", "dev", **by_others).values()
 
 
 def test_kinds_of_kubernetes_have_no_unknown_field(released: Path, tmp_path: Path) -> None:
