@@ -55,7 +55,10 @@ def hostile(rendered: Callable[[str], Platform]) -> Platform:
     return rendered("hostile")
 
 
-@pytest.fixture(scope="session", params=platforms.NAMES)
+@pytest.fixture(
+    scope="session",
+    params=[*platforms.NAMES, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in platforms.MORE_NAMES)],
+)
 def platform(request: pytest.FixtureRequest, rendered: Callable[[str], Platform]) -> Platform:
     """Each platform of tests/specs/platforms in turn."""
     return rendered(request.param)

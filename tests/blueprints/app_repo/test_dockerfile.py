@@ -133,7 +133,7 @@ def test_its_steps_make_a_service_that_runs(example: Platform, tmp_path: Path) -
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_steps_of_a_node_service_make_one_that_runs(languages: Platform, tmp_path: Path) -> None:
     command = execute(languages.app / "services/basket/Dockerfile", languages.app, tmp_path)
     node = run(tool("node"), "-p", "process.execPath").stdout.strip()

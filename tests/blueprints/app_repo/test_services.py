@@ -101,6 +101,7 @@ def test_a_broken_node_service_fails_its_tests_and_its_lint(languages: Path, tmp
     assert linted.returncode
 
 
+@pytest.mark.exhaustive
 def test_a_broken_java_service_fails_its_tests_and_its_lint_side_by_side(languages: Path, tmp_path: Path) -> None:
     app = copy_of(languages, tmp_path)
     java = app / "services/billing/src/main/java/app/service"
