@@ -254,3 +254,29 @@ def test_people_come_from_the_organizations_of_the_teams(hostile: Platform) -> N
     keys = {entry["secretKey"] for entry in secret["data"]}
     read = re.findall(r"\$argocd-sso:(\w+)", config["dex.config"])
     assert set(read) == keys
+
+
+# The API groups that an environment's project admits are not what is installed, and programs serve every platform.
+SAID_FOR_ALL = {"argocd", "library", "scripts", "README.md", ".copier-answers.yml", ".git", ".github"}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ("observability: {traces: false}", ("jaeger", "otelcol", "opentelemetry-operator")),
+        ("observability: {logs: false}", ("loki", "alloy")),
+        ("observability: {metrics: false}", ("kube-prometheus-stack", "serviceMonitor:", "PrometheusRule")),
+        ("observability: {grafana: false}", ("grafana_datasource", "grafana_dashboard")),
+        ("policies: false", ("kyverno",)),
+        ("chaos: false", ("chaos-mesh",)),
+    ],
+)
+def test_no_dashboard_alert_policy_or_data_source_speaks_of_what_is_off(
+    features: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    made = platforms.render_spec(platforms.with_features("minimal", features, tmp_path), tmp_path / "out")
+    for file in (path for top in made.cd.iterdir() if top.name not in SAID_FOR_ALL for path in (top, *top.rglob("*"))):
+        if file.is_file():
+            text = file.read_text()
+            assert [word for word in words if word in text] == [], file.relative_to(made.cd)
