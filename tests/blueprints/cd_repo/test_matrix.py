@@ -177,7 +177,7 @@ def choices() -> Iterator[Any]:
         yield pytest.param(frozenset({switch}), id=f"{name} alone", marks=pytest.mark.exhaustive)
 
 
-@pytest.mark.parametrize("on", choices())
+@pytest.mark.parametrize("on", list(choices()))
 def test_with_these_switches_on_all_is_valid(on: frozenset[tuple[str, ...]], tmp_path: Path) -> None:
     spec = {
         "apiVersion": "triptych/v1",
