@@ -63,6 +63,10 @@ SwitchOrAddress = Annotated[
     ],
     Discriminator(lambda value: "[address]" if isinstance(value, str) else "[switch]"),
 ]
+Annotations = dict[
+    Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
+    Annotated[str, Field(pattern=names.TEXT, max_length=500)],
+]
 NodeMarks = dict[
     Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
     Annotated[str, Field(pattern=names.LABEL_VALUE, max_length=names.MAX_LABEL)],
@@ -164,10 +168,7 @@ class Karpenter(Model):
     """The IAM role of the nodes."""
     queue: Annotated[str, Field(pattern=names.EKS_CLUSTER, max_length=80, examples=["acme-dev"])] | None = None
     """The SQS queue that tells of interruptions. Default: the name of the cluster."""
-    identity: dict[
-        Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
-        Annotated[str, Field(pattern=names.TEXT, max_length=500)],
-    ] = {}
+    identity: Annotations = {}
     """Annotations by which AWS lets Karpenter's service account make nodes, such as `eks.amazonaws.com/role-arn`.
     Default: none, as for EKS Pod Identity."""
 
@@ -212,10 +213,7 @@ class LogStorage(Model):
         None
     )
     """Region of an S3 bucket. Default: the one that the cloud tells pods by AWS_REGION."""
-    identity: dict[
-        Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
-        Annotated[str, Field(pattern=names.TEXT, max_length=500)],
-    ] = {}
+    identity: Annotations = {}
     """Annotations by which the cloud lets Loki's service account write there, such as `eks.amazonaws.com/role-arn`.
     Default: none, as for EKS Pod Identity."""
 
@@ -286,10 +284,7 @@ class Backup(Model):
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """How long backups are kept: any moment of this time can be restored. Those of clusters that do not run the last
     environment are kept for 7 days at most."""
-    identity: dict[
-        Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
-        Annotated[str, Field(pattern=names.TEXT, max_length=500)],
-    ] = {}
+    identity: Annotations = {}
     """Annotations by which the cloud lets the service accounts of databases and of Velero write there, such as
     `eks.amazonaws.com/role-arn`. Default: none, as for EKS Pod Identity."""
 
@@ -351,10 +346,7 @@ class VaultServer(Model):
     """A key of another Vault."""
     storage: Memory = "10Gi"
     """Size of the volume of each of the three servers."""
-    identity: dict[
-        Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
-        Annotated[str, Field(pattern=names.TEXT, max_length=500)],
-    ] = {}
+    identity: Annotations = {}
     """Annotations by which the cloud lets Vault's service account use the key, such as `eks.amazonaws.com/role-arn`.
     Default: none, as for EKS Pod Identity."""
 
