@@ -52,7 +52,7 @@ format: .venv/.installed-dev ## Format and repair what ruff can
 	@$(VENV)/ruff check --fix .
 	@$(VENV)/ruff format .
 
-test: .venv/.installed-dev .tools/.installed ## Run the tests, each kind at least once: under ten minutes on two cores
+test: .venv/.installed-dev .tools/.installed ## Run the tests, each kind at least once
 	@$(PYTEST) -m "not exhaustive" $(ARGS)
 
 test-exhaustive: .venv/.installed-dev .tools/.installed-exhaustive ## Run the long ones that `make test` leaves out

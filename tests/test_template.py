@@ -90,7 +90,7 @@ def test_an_installed_wheel_works_without_a_network_and_updates_what_a_checkout_
     assert "name: billing" in (platform / "app-repo/.copier-answers.yml").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_wheel_from_a_partial_clone_works_without_a_network(tmp_path: Path) -> None:
     """As pip makes it of `git+https://…`."""
     server, clone, platform = tmp_path / "server", tmp_path / "clone", tmp_path / "platform"

@@ -116,7 +116,7 @@ def execute(dockerfile: Path, context: Path, root: Path) -> list[str]:
     return command
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_its_steps_make_a_service_that_runs(example: Platform, tmp_path: Path) -> None:
     program, *arguments = execute(example.app / "services/catalog/Dockerfile", example.app, tmp_path)
     with started(

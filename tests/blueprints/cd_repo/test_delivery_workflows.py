@@ -269,7 +269,7 @@ def merged(github: GitHub, branch: str) -> Run:
     return github.act("push", "deployed.yml", {"ref": "refs/heads/main", "before": before, "after": after})
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_version_on_its_way_to_prod_and_back(github: GitHub, cluster: Cluster) -> None:
     old, new = build("orders")["version"], build("orders", 2)["version"]
     for environment in ("dev", "staging", "prod"):

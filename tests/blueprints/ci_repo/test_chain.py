@@ -52,7 +52,7 @@ def test_a_push_becomes_signed_images_and_one_commit(github: GitHub, tools: Tool
     assert not list(github.folder.parent.rglob("pwned"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_was_built_once_is_not_built_again(github: GitHub) -> None:
     github.app_push(github.push())
     first = github.digest("orders")
@@ -85,7 +85,7 @@ def test_what_was_built_once_is_not_built_again(github: GitHub) -> None:
     assert github.digest("orders") == first
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_event_that_was_lost_is_made_up_for(github: GitHub) -> None:
     github.push()
     healed = github.act("schedule", "reconcile.yml", {"schedule": "23 */6 * * *"}, {})
@@ -113,7 +113,7 @@ def test_a_vulnerable_image_is_neither_pushed_nor_deployed(github: GitHub, tools
     assert github.commits() == ["release(dev): 2 services"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_service_is_built_by_hand(github: GitHub) -> None:
     github.push()
     tried = github.run_by_hand("orders", deploy=False)
@@ -186,7 +186,7 @@ def test_a_hostile_branch_name_is_refused_and_not_executed(github: GitHub, ref: 
     assert not list(github.folder.parent.rglob("pwned"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_change_of_the_library_is_tested_published_and_proposed(github: GitHub, tools: Toolbox) -> None:
     tools.add("gh", GH)
     env = {"FAKE_GH_STATE": str(github.folder / "pulls.json"), **tools.env}

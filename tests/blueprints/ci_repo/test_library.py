@@ -122,6 +122,7 @@ def test_a_case_that_is_not_there_is_named(ci: Path) -> None:
     assert ", canary, " in said
 
 
+@pytest.mark.exhaustive
 def test_a_kind_that_no_case_asks_for_is_named(ci: Path) -> None:
     kind = '{{- define "base.secret" }}\nkind: Secret\n{{- end }}\n'
     (ci / LIBRARY / "templates/_secret.yaml").write_text(kind)

@@ -163,7 +163,7 @@ def previews(github: GitHub) -> dict[str, Any]:
     return {Path(p).stem: yaml.safe_load(run("git", "show", f"main:{p}", cwd=github.cd).stdout) for p in listed}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_pull_request_runs_while_it_is_open(github: GitHub, tools: Toolbox) -> None:
     released = github.app_push(github.push())
     assert released.succeeded, released.output
