@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from zoneinfo import available_timezones
 
-from generator import names, resolve
+from generator import names, registries, resolve
 from generator.document import Path_
 from generator.models import (
     Defaults,
@@ -72,6 +73,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _reserved(draft)
     yield from _repositories(draft)
     yield from _image_registry(draft)
+    yield from _registry_login(draft)
     yield from _branches(draft)
     yield from _windows(draft)
     yield from _references(draft)
@@ -165,6 +167,36 @@ def _image_registry(draft: Draft) -> Iterator[Fault]:
         message = "pipelines cannot log in to Amazon's public registry; write `<id>.dkr.ecr.<region>.amazonaws.com`"
     if message:
         yield Fault(("platform", "imageRegistry"), message)
+
+
+def _registry_login(draft: Draft) -> Iterator[Fault]:
+    """Yield an identity that the image registry would not let in."""
+    if draft.platform is None or draft.platform.registry_login is None:
+        return
+    login = draft.platform.registry_login
+    path: Path_ = ("platform", "registryLogin")
+    address = draft.platform.image_registry or "ghcr.io"
+    cloud = registries.cloud_of(address)
+    if cloud is None:
+        known = ", ".join(cloud.name for cloud in registries.CLOUDS)
+        message = (
+            f"{address.split('/')[0]} lets nobody in by an identity of a cloud, as these do: {known}; leave it out"
+        )
+        yield Fault(path, message, True)
+        return
+    pattern, meaning = cloud.identity
+    for key, identity in (("identity", login.identity), ("reader", login.reader)):
+        if identity and not re.fullmatch(pattern, identity):
+            yield Fault((*path, key), f"{cloud.name} takes {meaning}, not `{identity}`")
+    if cloud.provider is None:
+        if login.provider:
+            yield Fault((*path, "provider"), f"{cloud.name} needs none; leave it out", True)
+        return
+    pattern, meaning = cloud.provider
+    if login.provider is None:
+        yield Fault(path, f"{cloud.name} needs `provider`, {meaning}", True)
+    elif not re.fullmatch(pattern, login.provider):
+        yield Fault((*path, "provider"), f"{cloud.name} takes {meaning}, not `{login.provider}`")
 
 
 def _branches(draft: Draft) -> Iterator[Fault]:

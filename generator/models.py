@@ -108,6 +108,26 @@ class Runners(Model):
     Free plan, 60 on Team, 500 on Enterprise; the default leaves some to others."""
 
 
+class RegistryLogin(Model):
+    """As whom pipelines log in to a registry of a cloud, by GitHub's OIDC token; no password is kept anywhere."""
+
+    identity: Annotated[
+        str,
+        Field(
+            pattern=names.CLOUD_IDENTITY,
+            max_length=200,
+            examples=["arn:aws:iam::123456789012:role/images", "images@acme.iam.gserviceaccount.com"],
+        ),
+    ]
+    """Who may push: ARN of an IAM role, address of a service account, or id of an application (client) on Azure."""
+    reader: Annotated[str, Field(pattern=names.CLOUD_IDENTITY, max_length=200)] | None = None
+    """Who may only pull: jobs that push nothing use it, those of cd-repo among them. Default: `identity`."""
+    provider: Annotated[str, Field(pattern=names.CLOUD_PROVIDER, max_length=300)] | None = None
+    """Where the identity is: on Google Cloud the workload identity provider,
+    `projects/<number>/locations/global/workloadIdentityPools/<pool>/providers/<name>`; on Azure the id of the tenant.
+    AWS needs none."""
+
+
 class Platform(Model):
     """The platform as a whole."""
 
@@ -124,9 +144,11 @@ class Platform(Model):
     ) = None
     """Where images are pushed: `<imageRegistry>/<service>`. Default: ghcr.io/<organization>, with the job's own token.
 
-    Any other takes an account from the settings of ci-repo; its README says what that is for Docker Hub, ECR, Artifact
-    Registry, ACR, and the rest.
+    ECR, Artifact Registry and ACR let pipelines in by GitHub's OIDC token where `registryLogin` says as whom. Any
+    other, and these without it, take an account from the settings of ci-repo; its README says what that is for each.
     """
+    registry_login: RegistryLogin | None = None
+    """As whom pipelines log in to ECR, Artifact Registry or ACR, by GitHub's OIDC token. Default: an account."""
     runners: Runners = Runners()
     """Where pipelines run."""
     team: Label | None = None

@@ -69,6 +69,9 @@ BACKUP = (
 # The form in which Cosign names keys that others keep.
 SIGNING_KEY = "^(awskms:///|azurekms://|gcpkms://|hashivault://)[A-Za-z0-9][A-Za-z0-9:/._-]*$"
 PUBLIC_KEY = "^-----BEGIN PUBLIC KEY-----\\n([A-Za-z0-9+/=]{1,76}\\n)+-----END PUBLIC KEY-----\\n?$"
+# As whom and where a job is let in by GitHub's OIDC token; `generator.registries` tells what each cloud takes.
+CLOUD_IDENTITY = "^[A-Za-z0-9][A-Za-z0-9:/@+=,._-]*$"
+CLOUD_PROVIDER = "^[A-Za-z0-9][A-Za-z0-9/._-]*$"
 ENDPOINT = "^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$"
 ANNOTATION = "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
@@ -110,6 +113,8 @@ MEANINGS = {
     BACKUP: "a bucket and a path such as s3://acme-backups/postgres, gs://… or https://<account>.blob.core.windows.net/…",
     SIGNING_KEY: "a key such as awskms:///alias/acme, azurekms://…, gcpkms://… or hashivault://…, as Cosign takes it",
     PUBLIC_KEY: "a public key in PEM, as `cosign public-key --key <key>` prints it",
+    CLOUD_IDENTITY: "ARN of an IAM role, address of a service account, or id of an application on Azure",
+    CLOUD_PROVIDER: "a workload identity provider of Google Cloud, `projects/<number>/…`, or a tenant's id on Azure",
     ENDPOINT: "an address such as https://s3.acme.example:9000, without a path",
     ANNOTATION: "a key of an annotation or a label such as eks.amazonaws.com/role-arn",
     LABEL_VALUE: "the value of a label: letters, digits and `. _ -`, beginning and ending with a letter or digit",

@@ -117,6 +117,7 @@ def _ci(spec: Spec) -> Answers:
             "imageRegistry": resolve.image_registry(spec),
             "maxParallel": spec.platform.runners.max_parallel,
             **_runners(spec),
+            **_registry_login(spec, "identity", "reader", "provider"),
         },
         "environments": [{"name": e.name, "branch": e.branch, "deploy": e.deploy} for e in resolve.environments(spec)],
         "previews": spec.features.previews,
@@ -132,6 +133,14 @@ def _runners(spec: Spec) -> Answers:
     marks = resolve.spot_nodes(spec).items()
     nodes = {kind: [{"key": key, "value": value} for key, value in known.items()] for kind, known in marks}
     return {"selfHosted": True, "spotNodes": nodes}
+
+
+def _registry_login(spec: Spec, *keys: str) -> Answers:
+    login = spec.platform.registry_login
+    if login is None:
+        return {}
+    known = {"identity": login.identity, "reader": login.reader or login.identity, "provider": login.provider or ""}
+    return {"registryLogin": {key: known[key] for key in keys}}
 
 
 def _public_key(spec: Spec) -> Answers:
@@ -153,7 +162,11 @@ def _cd(spec: Spec) -> Answers:
     ports = {service.name: resolve.port(spec, service) for service in spec.services}
     defaults = resolve.sizing(spec.defaults)
     return {
-        "platform": {"appRepo": spec.platform.github.app_repo, "imageRegistry": resolve.image_registry(spec)},
+        "platform": {
+            "appRepo": spec.platform.github.app_repo,
+            "imageRegistry": resolve.image_registry(spec),
+            **_registry_login(spec, "reader", "provider"),
+        },
         "environments": [
             {key: value for key, value in asdict(environment).items() if key not in {"branch", "rollback_on_failure"}}
             | {"syncWindows": [_sync_window(window) for window in environment.windows]}

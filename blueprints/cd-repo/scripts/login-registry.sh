@@ -6,8 +6,9 @@ usage() {
   cat <<'HELP'
 Usage: login-registry.sh
 
-Log in to the image registry of config/platform.json with REGISTRY_USERNAME and REGISTRY_PASSWORD of the environment;
-for Amazon's they are an access key, which the program `aws` exchanges for a password of twelve hours.
+Log in to the image registry of config/platform.json. Where `registryLogin` there says as whom, GitHub's OIDC token of
+this job is exchanged for a login (see registry-token.sh), and otherwise with REGISTRY_USERNAME and REGISTRY_PASSWORD of
+the environment; for Amazon's they are an access key, which is exchanged for a password of twelve hours.
 
 The login is written to Docker's configuration, which skopeo and cosign both read. In a workflow that is a folder of the
 job's own, so that no login stays on a runner; on a laptop it is the user's.
@@ -24,25 +25,34 @@ case "${1:-}" in
   --help) usage; exit 0 ;;
   *) fail "unknown argument $1 (see --help)" ;;
 esac
-[ -n "${REGISTRY_USERNAME:-}" ] || fail "REGISTRY_USERNAME is not set"
-[ -n "${REGISTRY_PASSWORD:-}" ] || fail "REGISTRY_PASSWORD is not set"
 
-config="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/config/platform.json"
-registry="$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["imageRegistry"])' "$config")"
-host="${registry%%/*}"
+scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+config="$scripts/../config/platform.json"
+mapfile -t settings < <(python3 -c '
+import json, sys
+config = json.load(open(sys.argv[1]))
+login = config.get("registryLogin", {})
+print(config["imageRegistry"], login.get("reader", ""), login.get("provider", ""), sep="\n")' "$config")
+host="${settings[0]%%/*}"
+identity="${settings[1]}"
+provider="${settings[2]}"
+username="${REGISTRY_USERNAME:-}"
+password="${REGISTRY_PASSWORD:-}"
+if [ -z "$identity" ]; then
+  [ -n "$username" ] || fail "REGISTRY_USERNAME is not set"
+  [ -n "$password" ] || fail "REGISTRY_PASSWORD is not set"
+fi
+if [ -n "$identity" ] || [[ "$host" == *.dkr.ecr* ]]; then
+  login="$("$scripts/registry-token.sh" "$host" "$identity" "$provider")"
+  username="${login%%$'\n'*}"
+  password="${login#*$'\n'}"
+  [ -z "${GITHUB_ACTIONS:-}" ] || echo "::add-mask::$password"
+fi
 folder="${DOCKER_CONFIG:-$HOME/.docker}"
 if [ -n "${GITHUB_ENV:-}" ]; then
   folder="${RUNNER_TEMP:?}/docker"
   printf '%s\n' "DOCKER_CONFIG=$folder" "REGISTRY_AUTH_FILE=$folder/config.json" >>"$GITHUB_ENV"
 fi
 mkdir -p "$folder"
-username="$REGISTRY_USERNAME"
-password="$REGISTRY_PASSWORD"
-if [[ "$host" =~ ^[0-9]{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$ ]]; then
-  command -v aws >/dev/null || fail "aws is not on PATH: $host takes no other login"
-  password="$(AWS_ACCESS_KEY_ID="$username" AWS_SECRET_ACCESS_KEY="$password" \
-    aws ecr get-login-password --region "${BASH_REMATCH[2]}")"
-  username=AWS
-fi
 printf '%s' "$password" |
   skopeo login --authfile "$folder/config.json" --username "$username" --password-stdin "$host"

@@ -4,11 +4,14 @@ set -euo pipefail
 
 usage() {
   cat <<'HELP'
-Usage: login-registry.sh
+Usage: login-registry.sh [--read]
 
-Log in to the image registry of config/platform.json with REGISTRY_USERNAME and REGISTRY_PASSWORD of the environment.
-README.md says what they are for each kind of registry; for Amazon's they are an access key, which the program `aws`
-exchanges for a password of twelve hours.
+Log in to the image registry of config/platform.json. Where `registryLogin` there says as whom, GitHub's OIDC token of
+this job is exchanged for a login (see registry-token.sh), and otherwise with REGISTRY_USERNAME and REGISTRY_PASSWORD of
+the environment. README.md says what they are for each kind of registry; for Amazon's they are an access key, which is
+exchanged for a password of twelve hours.
+
+  --read  as who may only pull, where config/platform.json names one; a run on another branch than main does so anyway
 
 The login is written to Docker's configuration, which docker, buildah, skopeo and cosign all read. In a workflow that is
 a folder of the job's own, so that no login stays on a runner and no two jobs share one; on a laptop it is the user's.
@@ -35,15 +38,22 @@ choose_folder() {
   echo "$folder"
 }
 
-# Print the password for $host.
-find_password() {
-  if [[ "$host" =~ ^[0-9]{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$ ]]; then
-    command -v aws >/dev/null || fail "aws is not on PATH: $host takes no other login"
-    AWS_ACCESS_KEY_ID="$REGISTRY_USERNAME" AWS_SECRET_ACCESS_KEY="$REGISTRY_PASSWORD" \
-      aws ecr get-login-password --region "${BASH_REMATCH[2]}"
-  else
-    printf '%s' "$REGISTRY_PASSWORD"
+# Set $username and $password for $host.
+find_account() {
+  local identity provider login
+  identity="$("$scripts/config" "registryLogin.$role")"
+  provider="$("$scripts/config" registryLogin.provider)"
+  if [ -z "$identity" ]; then
+    [ -n "${REGISTRY_USERNAME:-}" ] || fail "REGISTRY_USERNAME is not set"
+    [ -n "${REGISTRY_PASSWORD:-}" ] || fail "REGISTRY_PASSWORD is not set"
+    username="$REGISTRY_USERNAME"
+    password="$REGISTRY_PASSWORD"
+    [[ "$host" == *.dkr.ecr* ]] || return 0
   fi
+  login="$("$scripts/registry-token.sh" "$host" "$identity" "$provider")"
+  username="${login%%$'\n'*}"
+  password="${login#*$'\n'}"
+  [ -z "${GITHUB_ACTIONS:-}" ] || echo "::add-mask::$password"
 }
 
 # Cosign and docker know Docker Hub by this name alone, skopeo by both (sigstore/cosign#3301).
@@ -58,22 +68,22 @@ with open(sys.argv[1], "w", encoding="utf-8") as file:
 PYTHON
 }
 
+role=identity
 case "${1:-}" in
   '') ;;
+  --read) role=reader ;;
   --help) usage; exit 0 ;;
   *) fail "unknown argument $1 (see --help)" ;;
 esac
-[ -n "${REGISTRY_USERNAME:-}" ] || fail "REGISTRY_USERNAME is not set"
-[ -n "${REGISTRY_PASSWORD:-}" ] || fail "REGISTRY_PASSWORD is not set"
+# A trial of the pipelines pushes nothing.
+[ "${GITHUB_REF:-refs/heads/main}" = refs/heads/main ] || role=reader
 
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 registry="$("$scripts/config" imageRegistry)"
 host="${registry%%/*}"
-username="$REGISTRY_USERNAME"
-[[ "$host" != *.amazonaws.com && "$host" != *.amazonaws.com.cn ]] || username=AWS
+find_account
 folder="$(choose_folder)"
 mkdir -p "$folder"
 file="$folder/config.json"
-password="$(find_password)"
 printf '%s' "$password" | skopeo login --authfile "$file" --username "$username" --password-stdin "$host"
 [ "$host" != docker.io ] || name_docker_hub "$file"

@@ -49,7 +49,9 @@ class Run:
     def jobs(self) -> set[str]:
         """The jobs that ran to their end, as `<service>/<job>` where they belong to a service."""
         return {
-            f"{re.sub(r'-[0-9]+$', '', m['caller'])}/{m['job']}" if m["workflow"] == "Shared pipeline" else m["job"]
+            f"{re.sub(r'-[0-9]+$', '', m['caller'])}/{m['job']}"
+            if m["workflow"] in ("Shared pipeline", "Image")
+            else m["job"]
             for m in JOB.finditer(self.output)
         }
 

@@ -100,33 +100,6 @@ def test_docker_hub_is_known_by_the_name_that_cosign_and_docker_look_for(
     }
 
 
-@pytest.mark.parametrize(
-    ("host", "region"),
-    [
-        ("123456789012.dkr.ecr.eu-central-1.amazonaws.com", "eu-central-1"),
-        ("123456789012.dkr.ecr-fips.us-east-2.amazonaws.com", "us-east-2"),
-        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1"),
-    ],
-)
-def test_amazon_gives_a_password_for_an_access_key(
-    scripts: Path, tools: Toolbox, home: Path, host: str, region: str
-) -> None:
-    tools.add("aws", 'print("password of", os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])')
-    assert log_in(scripts, tools, home, f"{host}/acme").returncode == 0
-    assert logins(home / ".docker") == {host: {"auth": "password of robot secret"}}
-    aws, skopeo = tools.calls
-    assert aws == ["aws", "ecr", "get-login-password", "--region", region]
-    assert skopeo[skopeo.index("--username") + 1] == "AWS"
-
-
-def test_when_amazon_gives_no_password_the_step_fails(scripts: Path, tools: Toolbox, home: Path) -> None:
-    tools.add("aws", 'sys.exit("The security token included in the request is invalid")')
-    refused = log_in(scripts, tools, home, "123456789012.dkr.ecr.eu-central-1.amazonaws.com")
-    assert refused.returncode != 0
-    assert "security token" in refused.stderr
-    assert [call[0] for call in tools.calls] == ["aws"]
-
-
 def test_a_login_without_a_password_fails(scripts: Path) -> None:
     result = run(scripts / "login-registry.sh", env={**ACCOUNT, "REGISTRY_PASSWORD": ""}, check=False)
     assert result.returncode == 1

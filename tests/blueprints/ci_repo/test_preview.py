@@ -137,8 +137,9 @@ def test_there_is_nothing_of_it_by_default(rendered: Callable[[str], Platform]) 
 
 
 def test_what_nobody_reviewed_leaves_nothing_for_a_release(example: Platform) -> None:
-    jobs = yaml.safe_load((example.ci / ".github/workflows/shared-pipeline.yml").read_text())["jobs"]
-    steps = {step["name"]: step for job in jobs.values() for step in job["steps"]}
+    folder = example.ci / ".github/workflows"
+    files = [yaml.safe_load((folder / name).read_text()) for name in ("shared-pipeline.yml", "image.yml")]
+    steps = {step["name"]: step for file in files for job in file["jobs"].values() for step in job.get("steps", [])}
     assert steps["Let the next run find it by what it was built from"]["if"] == "inputs.pull-request == ''"
     assert "inputs.pull-request && 'previewcache' || 'buildcache'" in steps["Build"]["env"]["CACHE"]
     release = yaml.safe_load((example.ci / ".github/workflows/app-preview.yml").read_text())["jobs"]["release"]

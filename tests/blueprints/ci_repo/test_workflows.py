@@ -62,7 +62,7 @@ def test_a_broken_workflow_would_be_found(ci: Path) -> None:
 def test_each_service_has_a_pipeline(platform: Platform) -> None:
     services = [service["name"] for service in answers_of(platform.name, "ci-repo")["services"]]
     shared = {"app-push.yml", "base-images.yml", "batch.yml", "library.yml", "reconcile.yml", "release.yml"}
-    shared.add("shared-pipeline.yml")
+    shared |= {"image.yml", "shared-pipeline.yml"}
     if answers_of(platform.name, "ci-repo")["previews"]:
         shared.add("app-preview.yml")
     if answers_of(platform.name, "ci-repo")["scanning"]["trivy"]:
@@ -141,7 +141,8 @@ def test_on_a_runner_that_lives_on_every_job_begins_in_an_empty_folder(platform:
 
 
 def test_what_a_job_makes_is_in_a_folder_that_the_runner_empties(platform: Platform) -> None:
-    pipeline = (platform.ci / ".github/workflows/shared-pipeline.yml").read_text()
+    folder = platform.ci / ".github/workflows"
+    pipeline = (folder / "shared-pipeline.yml").read_text() + (folder / "image.yml").read_text()
     assert not re.search(r"(--image|--output|--sbom) (?!\"\$RUNNER_TEMP/)", pipeline)
     assert "github.workspace" not in pipeline
 
@@ -182,7 +183,8 @@ def test_only_the_image_registry_in_use_gets_a_permission_or_a_password(platform
     ],
 )
 def test_a_scanner_is_there_when_it_is_on(platform: Platform, switch: str, step: str) -> None:
-    text = (platform.ci / ".github" / "workflows" / "shared-pipeline.yml").read_text()
+    folder = platform.ci / ".github" / "workflows"
+    text = (folder / "shared-pipeline.yml").read_text() + (folder / "image.yml").read_text()
     assert (step in text) == answers_of(platform.name, "ci-repo")["scanning"][switch]
 
 
@@ -190,8 +192,8 @@ def test_only_code_scanning_may_write_security_events(platform: Platform) -> Non
     on = answers_of(platform.name, "ci-repo")["scanning"]["codeScanning"]
     may = [f"{file}: {name}" for file, name, job in jobs(platform.ci) if "security-events" in job["permissions"]]
     assert bool(may) is on
-    own = [one for one in may if one.startswith("shared-pipeline.yml")]
-    assert own == (["shared-pipeline.yml: image"] if on else [])
+    own = [one for one in may if one.startswith(("image.yml", "shared-pipeline.yml"))]
+    assert own == (["image.yml: image", "shared-pipeline.yml: image"] if on else [])
 
 
 def test_sonarqube_waits_for_its_quality_gate_and_no_image_is_made_without(platform: Platform) -> None:
@@ -206,7 +208,7 @@ def test_sonarqube_waits_for_its_quality_gate_and_no_image_is_made_without(platf
 
 
 def test_gates_stand_before_the_push(platform: Platform) -> None:
-    steps = [step["name"] for step in workflows(platform.ci)["shared-pipeline.yml"]["jobs"]["image"]["steps"]]
+    steps = [step["name"] for step in workflows(platform.ci)["image.yml"]["jobs"]["image"]["steps"]]
     gates = [step for step in steps if step.startswith("Scan ")]
     assert all(steps.index(gate) < steps.index("Push") for gate in gates)
 
