@@ -1,5 +1,9 @@
 """Fixtures that all tests share."""
 
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -9,6 +13,32 @@ import pytest
 from tests import platform as platforms
 from tests.platform import Platform
 from tests.workbench import SPEC, TinyTemplate, Workbench
+
+# A whole run has a third of this at a time, in bytes.
+ROOM = 3 * 1024**3
+MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, not a file in it
+
+
+def pytest_configure() -> None:
+    """Put what tests write into memory: repositories are small files by the ten thousand, and a disk is slower by half.
+
+    A TMPDIR from outside is left as it is, and without room, or where nothing can be executed, the disk serves.
+    """
+    if "TMPDIR" not in os.environ and _serves(MEMORY):
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # asked for anew
+
+
+def _serves(folder: Path) -> bool:
+    """Tell whether there is room in a folder, and programs in it can be executed."""
+    try:
+        if shutil.disk_usage(folder).free < ROOM:
+            return False
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            subprocess.run([shutil.copy("/bin/true", scratch)], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
 
 
 @pytest.fixture(scope="session", autouse=True)
