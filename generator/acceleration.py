@@ -14,7 +14,7 @@ import copy
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
@@ -33,6 +33,9 @@ _TEMPLATE = "copier._template.Template"
 # Where a worker keeps the variables that its templates see, and the path of its answers file.
 _CONTEXT = "_triptych_context"
 _ANSWERS_PATH = "_triptych_answers_path"
+
+# What Jinja made of a text, by the language it is in (delimiters, extensions), its name, and the text itself.
+_compiled: dict[tuple[str, str | None, str], Any] = {}
 
 # What is replaced or called below, as `module.object`.
 INTERNALS = (
@@ -165,7 +168,11 @@ def _versions_alike() -> Any:
 
 
 def _compiled_once() -> Any:
-    """Share one Jinja environment per checked-out template, and compile each path part once."""
+    """Share one Jinja environment per checked-out template, and compile each path part and each file once.
+
+    Files hardly differ between the two versions of a template that an update renders, so what was compiled for one
+    serves the other.
+    """
     from copier._main import Worker  # noqa: PLC0415
 
     original = Worker.__dict__["jinja_env"].func
@@ -187,11 +194,28 @@ def _compiled_once() -> Any:
                 compiled[source] = compile_string(source)
             return compiled[source]
 
+        environment.compile = _compile_once(environment, worker.template.envops)
         environment.from_string = from_string
         environment.auto_reload = False
         return environment
 
     return _named("jinja_env", jinja_env)
+
+
+def _compile_once(environment: Any, options: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return `environment.compile`, which looks first whether a text was compiled under the same options before."""
+    compile_text = environment.compile
+    language = json.dumps([options, sorted(environment.extensions)], default=str, sort_keys=True)
+
+    def compile_once(source: Any, name: str | None = None, filename: str | None = None, **others: Any) -> Any:
+        if not isinstance(source, str) or others:
+            return compile_text(source, name, filename, **others)
+        key = (language, name, source)
+        if key not in _compiled:
+            _compiled[key] = compile_text(source, name, filename)
+        return _compiled[key]
+
+    return compile_once
 
 
 def _context_once_a_render() -> Callable[[Any], dict[str, Any]]:
