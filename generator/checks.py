@@ -600,6 +600,9 @@ def _taken(
 
 def _vault(draft: Draft) -> Iterator[Fault]:
     vault, place = draft.features.vault, ("features", "vault")
+    if vault.pipeline and vault.address is None:
+        message = "runners read Vault over the network: give `features.vault.address`, which must lead there"
+        yield Fault((*place, "pipeline"), message, at_key=True)
     if vault.install is None:
         return
     seals = ("awskms", "gcpckms", "azurekeyvault", "transit")

@@ -145,7 +145,8 @@ class Platform(Model):
     """Where images are pushed: `<imageRegistry>/<service>`. Default: ghcr.io/<organization>, with the job's own token.
 
     ECR, Artifact Registry and ACR let pipelines in by GitHub's OIDC token where `registryLogin` says as whom. Any
-    other, and these without it, take an account from the settings of ci-repo; its README says what that is for each.
+    other, and these without it, take an account from Vault (`features.vault.pipeline`) or the settings of ci-repo; its
+    README says what that is for each.
     """
     registry_login: RegistryLogin | None = None
     """As whom pipelines log in to ECR, Artifact Registry or ACR, by GitHub's OIDC token. Default: an account."""
@@ -387,6 +388,9 @@ class Vault(Model):
     install: VaultServer | None = None
     """Install Vault in the cluster of Argo CD: three servers, storage by Raft. Other clusters reach it by `address`,
     which must lead there; without other clusters, the default is its Service."""
+    pipeline: bool = False
+    """Let pipelines read their secrets here too, by GitHub's OIDC token, instead of keeping them in GitHub. Runners
+    must reach the address; ci-repo's README says what goes where."""
     hub: Label | None = None
     """Label of the cluster of Argo CD, which alone reads what Argo CD needs. Default: that of the first
     environment."""

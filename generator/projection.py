@@ -118,6 +118,7 @@ def _ci(spec: Spec) -> Answers:
             "maxParallel": spec.platform.runners.max_parallel,
             **_runners(spec),
             **_registry_login(spec, "identity", "reader", "provider"),
+            **_vault(spec),
         },
         "environments": [{"name": e.name, "branch": e.branch, "deploy": e.deploy} for e in resolve.environments(spec)],
         "previews": spec.features.previews,
@@ -143,6 +144,12 @@ def _registry_login(spec: Spec, *keys: str) -> Answers:
     return {"registryLogin": {key: known[key] for key in keys}}
 
 
+def _vault(spec: Spec) -> Answers:
+    """Return where jobs read their secrets; nothing where GitHub keeps them."""
+    known = spec.features.vault
+    return {"vault": {"address": known.address, "ca": known.ca or ""}} if known.pipeline else {}
+
+
 def _public_key(spec: Spec) -> Answers:
     key = spec.features.signing.public_key
     return {"publicKey": key.strip()} if key else {}
@@ -166,6 +173,8 @@ def _cd(spec: Spec) -> Answers:
             "appRepo": spec.platform.github.app_repo,
             "imageRegistry": resolve.image_registry(spec),
             **_registry_login(spec, "reader", "provider"),
+            # What its workflows read is an account of the image registry, and nothing else.
+            **(_vault(spec) if vault.has_account(spec) else {}),
         },
         "environments": [
             {key: value for key, value in asdict(environment).items() if key not in {"branch", "rollback_on_failure"}}

@@ -1,4 +1,4 @@
-"""Who reads what in Vault: a policy and a role for each service in each environment, and for the add-ons of a cluster.
+"""Who reads what in Vault: policies and roles of services in environments, of a cluster's add-ons, and of jobs.
 
 Names are joined by dots, which no part of them holds: no two places share a name.
 """
@@ -58,6 +58,8 @@ def answers(spec: Spec) -> Answers:
             name = f"{spec.platform.name}.platform.{cluster}"
             policies.append(_policy(name, mount(spec, "platform"), paths))
             roles[cluster].append(_role(f"{spec.platform.name}.platform", "secret-stores", ["external-secrets"], name))
+    pipeline = _pipeline(spec) if vault.pipeline else []
+    policies += [_policy(role["name"], mount(spec, "platform"), role.pop("secrets")) for role in pipeline]
     return {
         "address": address(spec),
         "ca": vault.ca or "",
@@ -65,7 +67,37 @@ def answers(spec: Spec) -> Answers:
         "policies": policies,
         "server": _server(spec),
         "kubernetes": {f"kubernetes-{cluster}": roles[cluster] for cluster in clusters},
+        "github": pipeline,
     }
+
+
+def has_account(spec: Spec) -> bool:
+    """Tell whether pipelines log in to the image registry with an account, a name and a password."""
+    return spec.platform.registry_login is None and not resolve.image_registry(spec).startswith("ghcr.io/")
+
+
+def _pipeline(spec: Spec) -> list[Answers]:
+    """Return the roles of jobs, by what each is for; a job is known by its repository and by the file that holds it."""
+    github = spec.platform.github
+    ci, cd = (f"{github.organization}/{name}" for name in (github.ci_repo, github.cd_repo))
+    scanning = spec.features.scanning
+
+    def role(purpose: str, secrets: list[str], repositories: list[str], *files: str) -> Answers:
+        claims = {"repository": repositories}
+        if files:
+            claims["job_workflow_ref"] = [f"{ci}/.github/workflows/{file}.yml@refs/heads/main" for file in files]
+        name = f"{spec.platform.name}.platform.pipeline.{purpose}"
+        return {"name": name, "claims": claims, "secrets": [f"pipeline/{secret}" for secret in secrets]}
+
+    roles = []
+    if has_account(spec):
+        roles.append(role("push", ["registry"], [ci], "base-images", "image", "library", "shared-pipeline"))
+        roles.append(role("read", ["registry-reader"], [ci, cd]))
+    registers = ["release", "library", *(["app-preview"] if spec.features.previews else [])]
+    roles.append(role("register", ["registrar"], [ci], *registers))
+    if scanners := [name for name in ("snyk", "sonarqube") if getattr(scanning, name)]:
+        roles.append(role("scan", scanners, [ci]))
+    return roles
 
 
 def _server(spec: Spec) -> Answers:

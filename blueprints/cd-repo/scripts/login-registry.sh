@@ -8,7 +8,8 @@ Usage: login-registry.sh
 
 Log in to the image registry of config/platform.json. Where `registryLogin` there says as whom, GitHub's OIDC token of
 this job is exchanged for a login (see registry-token.sh), and otherwise with REGISTRY_USERNAME and REGISTRY_PASSWORD of
-the environment; for Amazon's they are an access key, which is exchanged for a password of twelve hours.
+the environment, or without them with what Vault has (see read-vault.sh); for Amazon's they are an access key, which is
+exchanged for a password of twelve hours.
 
 The login is written to Docker's configuration, which skopeo and cosign both read. In a workflow that is a folder of the
 job's own, so that no login stays on a runner; on a laptop it is the user's.
@@ -31,23 +32,30 @@ config="$scripts/../config/platform.json"
 mapfile -t settings < <(python3 -c '
 import json, sys
 config = json.load(open(sys.argv[1]))
-login = config.get("registryLogin", {})
-print(config["imageRegistry"], login.get("reader", ""), login.get("provider", ""), sep="\n")' "$config")
+login, vault = config.get("registryLogin", {}), config.get("vault", {})
+print(config["imageRegistry"], login.get("reader", ""), login.get("provider", ""), vault.get("address", ""), sep="\n")
+' "$config")
 host="${settings[0]%%/*}"
 identity="${settings[1]}"
-provider="${settings[2]}"
+vault="${settings[3]}"
 username="${REGISTRY_USERNAME:-}"
 password="${REGISTRY_PASSWORD:-}"
+if [ -n "$vault" ] && [ -z "$username$password" ]; then
+  found="$("$scripts/read-vault.sh" read registry-reader username password)"
+  username="$(jq --raw-output .username <<<"$found")"
+  password="$(jq --raw-output .password <<<"$found")"
+fi
 if [ -z "$identity" ]; then
   [ -n "$username" ] || fail "REGISTRY_USERNAME is not set"
   [ -n "$password" ] || fail "REGISTRY_PASSWORD is not set"
 fi
 if [ -n "$identity" ] || [[ "$host" == *.dkr.ecr* ]]; then
-  login="$("$scripts/registry-token.sh" "$host" "$identity" "$provider")"
+  login="$(REGISTRY_USERNAME="$username" REGISTRY_PASSWORD="$password" \
+    "$scripts/registry-token.sh" "$host" "$identity" "${settings[2]}")"
   username="${login%%$'\n'*}"
   password="${login#*$'\n'}"
-  [ -z "${GITHUB_ACTIONS:-}" ] || echo "::add-mask::$password"
 fi
+[ -z "${GITHUB_ACTIONS:-}" ] || echo "::add-mask::$password"
 folder="${DOCKER_CONFIG:-$HOME/.docker}"
 if [ -n "${GITHUB_ENV:-}" ]; then
   folder="${RUNNER_TEMP:?}/docker"

@@ -8,8 +8,8 @@ Usage: login-registry.sh [--read]
 
 Log in to the image registry of config/platform.json. Where `registryLogin` there says as whom, GitHub's OIDC token of
 this job is exchanged for a login (see registry-token.sh), and otherwise with REGISTRY_USERNAME and REGISTRY_PASSWORD of
-the environment. README.md says what they are for each kind of registry; for Amazon's they are an access key, which is
-exchanged for a password of twelve hours.
+the environment, or without them with what Vault has (see read-vault.sh). README.md says what they are for each kind of
+registry; for Amazon's they are an access key, which is exchanged for a password of twelve hours.
 
   --read  as who may only pull, where config/platform.json names one; a run on another branch than main does so anyway
 
@@ -38,22 +38,27 @@ choose_folder() {
   echo "$folder"
 }
 
-# Set $username and $password for $host.
+# Set $username and $password: those of the environment, or those that Vault has.
 find_account() {
-  local identity provider login
-  identity="$("$scripts/config" "registryLogin.$role")"
-  provider="$("$scripts/config" registryLogin.provider)"
-  if [ -z "$identity" ]; then
-    [ -n "${REGISTRY_USERNAME:-}" ] || fail "REGISTRY_USERNAME is not set"
-    [ -n "${REGISTRY_PASSWORD:-}" ] || fail "REGISTRY_PASSWORD is not set"
-    username="$REGISTRY_USERNAME"
-    password="$REGISTRY_PASSWORD"
-    [[ "$host" == *.dkr.ecr* ]] || return 0
+  local found vault
+  username="${REGISTRY_USERNAME:-}"
+  password="${REGISTRY_PASSWORD:-}"
+  vault="$("$scripts/config" vault.address)"
+  if [ -n "$vault" ] && [ -z "$username$password" ]; then
+    found="$("$scripts/read-vault.sh" "${in_vault[@]}" username password)"
+    username="$(jq --raw-output .username <<<"$found")"
+    password="$(jq --raw-output .password <<<"$found")"
   fi
-  login="$("$scripts/registry-token.sh" "$host" "$identity" "$provider")"
+  [ -n "$username" ] || fail "REGISTRY_USERNAME is not set"
+  [ -n "$password" ] || fail "REGISTRY_PASSWORD is not set"
+}
+
+# Let the cloud of $host exchange what there is for $username and $password.
+exchange() {
+  local login
+  login="$(REGISTRY_USERNAME="$username" REGISTRY_PASSWORD="$password" "$scripts/registry-token.sh" "$host" "$@")"
   username="${login%%$'\n'*}"
   password="${login#*$'\n'}"
-  [ -z "${GITHUB_ACTIONS:-}" ] || echo "::add-mask::$password"
 }
 
 # Cosign and docker know Docker Hub by this name alone, skopeo by both (sigstore/cosign#3301).
@@ -69,6 +74,7 @@ PYTHON
 }
 
 role=identity
+in_vault=(push registry)
 case "${1:-}" in
   '') ;;
   --read) role=reader ;;
@@ -77,11 +83,19 @@ case "${1:-}" in
 esac
 # A trial of the pipelines pushes nothing.
 [ "${GITHUB_REF:-refs/heads/main}" = refs/heads/main ] || role=reader
+[ "$role" = identity ] || in_vault=(read registry-reader)
 
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 registry="$("$scripts/config" imageRegistry)"
 host="${registry%%/*}"
-find_account
+identity="$("$scripts/config" "registryLogin.$role")"
+username=''
+password=''
+[ -n "$identity" ] || find_account
+if [ -n "$identity" ] || [[ "$host" == *.dkr.ecr* ]]; then
+  exchange "$identity" "$("$scripts/config" registryLogin.provider)"
+fi
+[ -z "${GITHUB_ACTIONS:-}" ] || echo "::add-mask::$password"
 folder="$(choose_folder)"
 mkdir -p "$folder"
 file="$folder/config.json"

@@ -88,6 +88,6 @@ def serving() -> Iterator[FakeVault]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         vault.address = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield vault
         server.shutdown()

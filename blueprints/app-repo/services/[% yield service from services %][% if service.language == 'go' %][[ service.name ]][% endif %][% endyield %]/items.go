@@ -20,8 +20,6 @@ const (
 	maxQuantity = 1_000_000
 	defaultPage = 20
 	maxPage     = 100
-	// What databases keep of an instant.
-	precision = time.Microsecond
 )
 
 // Item is what this service keeps: an example of reading, writing, and refusing.
@@ -45,7 +43,7 @@ type page struct {
 }
 
 type items struct {
-	store Store
+	store *Store
 }
 
 func (i items) create(w http.ResponseWriter, r *http.Request) error {
@@ -57,10 +55,8 @@ func (i items) create(w http.ResponseWriter, r *http.Request) error {
 	if faults := body.faults(); len(faults) > 0 {
 		return platformkit.Invalid(faults...)
 	}
-	item := Item{ID: uuid.New(), Name: body.Name, Quantity: *body.Quantity, CreatedAt: time.Now().UTC().Truncate(precision)}
-	if err := i.store.Add(r.Context(), item); err != nil {
-		return err
-	}
+	item := Item{ID: uuid.New(), Name: body.Name, Quantity: *body.Quantity, CreatedAt: time.Now().UTC()}
+	i.store.Add(item)
 	w.Header().Set("Location", "/items/"+item.ID.String())
 	return platformkit.WriteJSON(w, http.StatusCreated, item)
 }
@@ -86,19 +82,8 @@ func (i items) list(w http.ResponseWriter, r *http.Request) error {
 	if faults := append(limitFault, afterFault...); len(faults) > 0 {
 		return platformkit.Invalid(faults...)
 	}
-	// One more than asked for tells whether there is a next page.
-	found, err := i.store.List(r.Context(), int(limit)+1, after)
-	if err != nil {
-		return err
-	}
-	answer := page{Items: make([]Item, 0, limit)}
-	for _, e := range found[:min(int(limit), len(found))] {
-		answer.Items = append(answer.Items, e.item)
-	}
-	if len(found) > int(limit) {
-		answer.Next = &found[limit-1].position
-	}
-	return platformkit.WriteJSON(w, http.StatusOK, answer)
+	found, next := i.store.List(int(limit), after)
+	return platformkit.WriteJSON(w, http.StatusOK, page{Items: found, Next: next})
 }
 
 func (i items) get(w http.ResponseWriter, r *http.Request) error {
@@ -106,11 +91,8 @@ func (i items) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	item, err := i.store.Get(r.Context(), id)
-	if err != nil {
-		return err
-	}
-	if item == nil {
+	item, found := i.store.Get(id)
+	if !found {
 		return missing(id)
 	}
 	return platformkit.WriteJSON(w, http.StatusOK, item)
@@ -121,11 +103,7 @@ func (i items) remove(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	removed, err := i.store.Remove(r.Context(), id)
-	if err != nil {
-		return err
-	}
-	if !removed {
+	if !i.store.Remove(id) {
 		return missing(id)
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -21,6 +21,12 @@ Body = dict[str, Any]
 _PATIENCE = 30
 # A role gives a token for one reading: External Secrets logs in each time.
 _ROLE: Body = {"audience": "vault", "token_ttl": 600, "token_max_ttl": 600}
+# Where jobs of GitHub Actions log in, and whose tokens they show.
+GITHUB = "jwt-github"
+_ISSUER = "https://token.actions.githubusercontent.com"
+_LOGIN: Body = {"oidc_discovery_url": _ISSUER, "bound_issuer": _ISSUER}
+# A job reads and gives the token back; the name of the repository is what Vault counts clients by.
+_JOB: Body = {"role_type": "jwt", "user_claim": "repository", "bound_claims_type": "string", "token_ttl": 300, "token_max_ttl": 300}
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Wanted:
         prefix: How the names of all policies and roles of the platform begin; others are not touched.
         mounts: The key-value stores.
         policies: The text of each policy, by its name.
-        roles: What each role is, by its name, by the place where accounts of a cluster log in.
+        roles: What each role is, by its name, by the place where accounts of a cluster, or jobs of GitHub, log in.
     """
 
     address: str
@@ -121,6 +127,8 @@ def load(root: Path) -> Wanted:
         roles = {
             place: {role["name"]: _role(role) for role in listed} for place, listed in data["kubernetes"].items()
         }
+        if jobs := data.get("github"):
+            roles[GITHUB] = {role["name"]: _job(role, data["address"]) for role in jobs}
         wanted = Wanted(
             address=data["address"],
             ca=data["ca"],
@@ -152,21 +160,40 @@ def _role(role: Body) -> Body:
     }
 
 
+def _job(role: Body, audience: str) -> Body:
+    return {
+        "bound_audiences": [audience],
+        "bound_claims": role["claims"],
+        "token_policies": [role["policy"]],
+        **_JOB,
+    }
+
+
+def kind_of(place: str) -> str:
+    """Return what Vault calls the way in which one logs in at a place."""
+    return "jwt" if place == GITHUB else "kubernetes"
+
+
 def changes(vault: Vault, wanted: Wanted) -> Iterator[Change]:
     """Yield what must be done: policies come before the roles that name them, and go after them."""
     yield from _mounts(vault, wanted)
     logins = {path.rstrip("/"): login for path, login in (vault.read("sys/auth") or {}).items()}
     for place in wanted.roles:
+        who = "jobs of GitHub" if place == GITHUB else "accounts of a cluster"
         if place not in logins:
-            yield Change(f"let accounts of a cluster log in at {place}", "POST", f"sys/auth/{place}", {"type": "kubernetes"})
-        elif logins[place]["type"] != "kubernetes":
+            yield Change(f"let {who} log in at {place}", "POST", f"sys/auth/{place}", {"type": kind_of(place)})
+        elif logins[place]["type"] != kind_of(place):
             raise CommandError(f"auth/{place} is there already, and for {logins[place]['type']}: move it away")
+    if GITHUB in wanted.roles:
+        now = (vault.read(f"auth/{GITHUB}/config") if GITHUB in logins else None) or {}
+        if any(now.get(key) != value for key, value in _LOGIN.items()):
+            yield Change(f"tell {GITHUB} whose tokens hold", "POST", f"auth/{GITHUB}/config", _LOGIN)
     there = {name for name in vault.names("sys/policies/acl") if name.startswith(wanted.prefix)}
     for name, text in wanted.policies.items():
         if name not in there or (vault.read(f"sys/policies/acl/{quote(name)}") or {}).get("policy") != text:
             yield Change(f"write the policy {name}", "PUT", f"sys/policies/acl/{quote(name)}", {"policy": text})
     for place in [*wanted.roles, *(path for path in logins if path not in wanted.roles)]:
-        if logins.get(place, {"type": "kubernetes"})["type"] == "kubernetes":
+        if place not in logins or logins[place]["type"] == kind_of(place):
             yield from _roles(vault, place, wanted, exists=place in logins)
     for name in sorted(there - wanted.policies.keys()):
         yield Change(f"delete the policy {name}", "DELETE", f"sys/policies/acl/{quote(name)}")
@@ -200,5 +227,6 @@ def strangers(vault: Vault, wanted: Wanted) -> list[str]:
     return [
         place
         for place in wanted.roles
+        if place != GITHUB
         if f"{place}/" not in logins or not (vault.read(f"auth/{place}/config") or {}).get("kubernetes_host")
     ]
