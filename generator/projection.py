@@ -69,6 +69,8 @@ def _services(spec: Spec) -> list[Service]:
 
 def _app(spec: Spec) -> Answers:
     languages = {service.name: service.language for service in spec.services}
+    local_ports = resolve.local_ports(spec)
+    first = spec.environments[0].name
     return {
         "platform": {
             "appRepo": spec.platform.github.app_repo,
@@ -94,6 +96,13 @@ def _app(spec: Spec) -> Answers:
                 "dependencies": [{"name": name, "language": languages[name]} for name in sorted(service.depends_on)],
                 "postgres": service.uses.postgres,
                 "redis": service.uses.redis,
+                # What compose.yaml gives it besides.
+                "localPort": local_ports[service.name],
+                "config": [
+                    {"name": name, "value": value}
+                    for name, value in (service.config | _override(service, first).config).items()
+                ],
+                "secrets": sorted(secret.name for secret in service.secrets),
             }
             for service in _services(spec)
         ],
@@ -432,7 +441,7 @@ def _overrides(spec: Spec, service: Service) -> list[Answers]:
     """Return, in promotion order, the environments in which `service` differs from its own values."""
     overrides = []
     for environment in spec.environments:
-        override = service.environments.get(environment.name, ServiceOverride())
+        override = _override(service, environment.name)
         values = _sizing_over([spec.defaults, service], [override])
         if override.rollout is not None:
             values["rollout"] = override.rollout
@@ -455,6 +464,10 @@ def _overrides(spec: Spec, service: Service) -> list[Answers]:
         if values:
             overrides.append({"name": environment.name, "values": values})
     return overrides
+
+
+def _override(service: Service, environment: str) -> ServiceOverride:
+    return service.environments.get(environment, ServiceOverride())
 
 
 def _route(spec: Spec, service: Service, environment: str) -> Answers:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from zlib import crc32
 
 from generator.models import (
     Autoscaling,
@@ -33,6 +35,10 @@ POSTGRES_INSTANCES_OF_THE_LAST_ENVIRONMENT = 3
 POSTGRES_LIMITS = ResourceAmounts(cpu="1", memory="1Gi")
 POSTGRES_REQUESTS = ResourceAmounts(cpu="100m", memory="512Mi")
 RUNS_ON = "ubuntu-24.04"
+# What compose.yaml publishes besides services: Grafana, the collector, Prometheus, and Jaeger.
+PORTS_OF_COMPOSE = (3000, 4318, 9090, 16686)
+# Below those that systems give to whoever asks for any.
+OTHER_LOCAL_PORTS = range(20000, 30000)
 
 # What one level of the spec says of sizes: the platform's defaults, a service, or a service in an environment.
 Layer = Defaults | Service | ServiceOverride
@@ -201,6 +207,23 @@ def spot_nodes(spec: Spec) -> dict[str, dict[str, str]]:
 def port(spec: Spec, service: Service) -> int:
     """Return the port on which `service` listens."""
     return service.port or spec.defaults.port
+
+
+def local_ports(spec: Spec) -> dict[str, int]:
+    """Return the port of a developer's machine on which each service is published by app-repo's compose.yaml.
+
+    Its own one where no other has it, else one that follows from its name: a further service moves hardly any of them.
+    """
+    own = {service.name: port(spec, service) for service in spec.services}
+    asked = Counter(own.values())
+    ports = {name: number for name, number in own.items() if asked[number] == 1 and number not in PORTS_OF_COMPOSE}
+    taken = {*ports.values(), *PORTS_OF_COMPOSE}
+    for name in sorted(own.keys() - ports.keys()):
+        first = crc32(name.encode()) % len(OTHER_LOCAL_PORTS)
+        candidates = (*OTHER_LOCAL_PORTS[first:], *OTHER_LOCAL_PORTS[:first])
+        ports[name] = next(number for number in candidates if number not in taken)
+        taken.add(ports[name])
+    return ports
 
 
 def rollout(spec: Spec, service: Service) -> Rollout:

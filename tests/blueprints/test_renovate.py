@@ -15,7 +15,7 @@ from tests.tools import exhaustive_tool, run, tool
 CONFIGURATION = ".github/renovate.json5"
 DIGEST = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 # What Renovate's own managers of containers and actions read.
-DOCKERFILES = re.compile(r"(^|/)Dockerfile$|^\.devcontainer/devcontainer\.json$")
+DOCKERFILES = re.compile(r"(^|/)(Dockerfile|compose\.yaml)$|^\.devcontainer/devcontainer\.json$")
 WORKFLOWS = re.compile(r"^\.github/workflows/[^/]+\.yml$")
 
 
@@ -135,6 +135,8 @@ def test_renovate_finds_what_is_pinned(rendered: Callable[[str], Platform], tmp_
         ("dockerfile", "services/catalog/Dockerfile", "gcr.io/distroless/static-debian13"),
         ("dockerfile", "services/basket/Dockerfile", "docker.io/library/node"),
         ("dockerfile", "services/billing/Dockerfile", "docker.io/library/maven"),
+        ("docker-compose", "compose.yaml", "docker.io/library/postgres"),
+        ("docker-compose", "compose.yaml", "docker.io/grafana/grafana"),
         ("devcontainer", ".devcontainer/devcontainer.json", "mcr.microsoft.com/devcontainers/base"),
         ("gomod", "shared/go/go.mod", "go.opentelemetry.io/otel"),
         ("gomod", "shared/go/tools/go.mod", "honnef.co/go/tools"),

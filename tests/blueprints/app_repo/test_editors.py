@@ -27,7 +27,7 @@ def features_of(app: Path) -> dict[str, dict[str, Any]]:
 def test_the_dev_container_has_what_the_languages_in_use_need(platform: Platform) -> None:
     used = {path.parent.name for path in platform.app.glob("shared/*/rules.mk")}
     # Python is there for the scripts of the repository.
-    assert features_of(platform.app).keys() == used | {"python", "docker-outside-of-docker"}
+    assert features_of(platform.app).keys() == used | {"python", "docker-in-docker"}
 
 
 def test_the_dev_container_has_the_versions_of_the_images(rendered: Callable[[str], Platform]) -> None:
@@ -52,7 +52,7 @@ def test_the_editor_is_recommended_what_the_dev_container_installs(platform: Pla
 
 def test_the_dev_container_forwards_every_port(rendered: Callable[[str], Platform]) -> None:
     ports = read(rendered("languages").app, ".devcontainer/devcontainer.json")["forwardPorts"]
-    assert ports == [8080, 9000, 9001, 9002, 9003]
+    assert ports == [3000, 8080, 9000, 9001, 9002, 9003, 9090, 16686]
 
 
 @pytest.fixture
