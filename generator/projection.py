@@ -125,6 +125,8 @@ def _ci(spec: Spec) -> Answers:
             "appRepo": spec.platform.github.app_repo,
             "imageRegistry": resolve.image_registry(spec),
             "maxParallel": spec.platform.runners.max_parallel,
+            # Whether tests of some service need a PostgreSQL or a Redis.
+            "stores": any(service.uses.postgres or service.uses.redis for service in spec.services),
             **_runners(spec),
             **_registry_login(spec, "identity", "reader", "provider"),
             **_vault(spec),

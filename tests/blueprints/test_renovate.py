@@ -16,6 +16,7 @@ CONFIGURATION = ".github/renovate.json5"
 DIGEST = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 # What Renovate's own managers of containers and actions read.
 DOCKERFILES = re.compile(r"(^|/)(Dockerfile|compose\.yaml)$|^\.devcontainer/devcontainer\.json$")
+IMAGE = re.compile(r"^ +image: (\S+)$", re.MULTILINE)
 WORKFLOWS = re.compile(r"^\.github/workflows/[^/]+\.yml$")
 
 
@@ -55,7 +56,7 @@ def test_every_image_that_is_pinned_by_digest_is_found(platform: Platform) -> No
             # What is written down for people, and what robots write, is no pin.
             if not pins or name.endswith(".md") or ignored(name, config) or DOCKERFILES.search(name):
                 continue
-            found = custom(name, text, config)
+            found = custom(name, text, config) + (IMAGE.findall(text) if WORKFLOWS.search(name) else [])
             assert [pin for pin in pins if not any(pin in match for match in found)] == [], f"{repository.name}/{name}"
 
 

@@ -4,12 +4,16 @@ set -euo pipefail
 
 usage() {
   cat <<'HELP'
-Usage: test-service.sh --service NAME --source DIR
+Usage: test-service.sh --service NAME --source DIR [--contracts | --integration]
 
 Run `make lint test svc=NAME` in a clone of app-repo: the same command as on a developer's machine.
 
   --service NAME  the service to test
   --source DIR    a clone of app-repo
+  --contracts     run `make contract` instead, which holds the service against contracts/ as a provider and as a consumer;
+                  nothing is run for a service that no contract names
+  --integration   run `make integration` instead: the tests that need PostgreSQL or Redis. DATABASE_URL and REDIS_URL
+                  name servers that run; for one that is not set a server is started
 HELP
 }
 
@@ -20,10 +24,13 @@ fail() {
 
 service=''
 source=''
+targets=(lint test)
 while [ $# -gt 0 ]; do
   case "$1" in
     --service) service="${2:?--service needs a value}"; shift 2 ;;
     --source) source="${2:?--source needs a value}"; shift 2 ;;
+    --contracts) targets=(contract); shift ;;
+    --integration) targets=(integration); shift ;;
     --help) usage; exit 0 ;;
     *) fail "unknown argument $1 (see --help)" ;;
   esac
@@ -32,4 +39,14 @@ done
 [ -f "$source/Makefile" ] || fail "$source has no Makefile"
 [ -d "$source/services/$service" ] || fail "$source has no services/$service"
 
-make -C "$source" lint test "svc=$service"
+if [ "${targets[*]}" = contract ]; then
+  # Pact is installed for those alone that need it.
+  shopt -s nullglob
+  contracts=("$source/contracts/$service"--*.json "$source"/contracts/*"--$service.json")
+  if [ "${#contracts[@]}" -eq 0 ]; then
+    echo "No contract names $service."
+    exit 0
+  fi
+fi
+
+make -C "$source" "${targets[@]}" "svc=$service"

@@ -15,7 +15,11 @@ from tests.platform import Platform, copy_of
 from tests.tools import run
 
 MAKEFILE = """\
-lint test:
+lint test integration:
+\t@echo "$@ $(svc)"
+
+contract:
+\t@! grep --quiet BROKEN contracts/*$(svc)*.json || { echo "a contract of $(svc) is broken"; exit 1; }
 \t@echo "$@ $(svc)"
 """
 

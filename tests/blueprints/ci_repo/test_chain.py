@@ -114,6 +114,27 @@ def test_a_vulnerable_image_is_neither_pushed_nor_deployed(github: GitHub, tools
 
 
 @pytest.mark.exhaustive
+def test_a_provider_that_breaks_who_calls_it_is_not_pushed_and_stops_no_other(github: GitHub) -> None:
+    contract = github.source / "contracts/shop--catalog.json"
+    contract.parent.mkdir()
+    contract.write_text("BROKEN")
+    commit(github.source, "Break the shop")
+    broken = github.app_push(github.push())
+    assert not broken.succeeded
+    assert "a contract of catalog is broken" in broken.output
+    assert broken.jobs == {"Accept", "Plan", *LEGS["orders"]}, "act runs no job after a failed workflow"
+    assert github.tags("catalog") == []
+    assert github.tags("orders") != []
+
+    contract.write_text("{}")
+    commit(github.source, "Mend it", when="2026-11-23T11:00:00+02:00")
+    mended = github.app_push(github.push())
+    assert mended.succeeded, mended.output
+    assert mended.jobs == {"Accept", "Plan", "Register", *LEGS["catalog"]}
+    assert github.commits() == ["release(dev): 2 services"]
+
+
+@pytest.mark.exhaustive
 def test_a_service_is_built_by_hand(github: GitHub) -> None:
     github.push()
     tried = github.run_by_hand("orders", deploy=False)

@@ -301,3 +301,23 @@ def test_a_service_is_tested_by_its_own_command(scripts: Path, source: Path, tmp
         refused = run(scripts / "test-service.sh", "--service", bad, "--source", source, cwd=tmp_path, check=False)
         assert refused.returncode == 1
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_service_is_held_against_its_contracts_as_provider_and_as_consumer(scripts: Path, source: Path) -> None:
+    folder = source / "contracts"
+    folder.mkdir()
+    held = (scripts / "test-service.sh", "--source", source, "--contracts", "--service")
+    assert run(*held, "catalog").stdout == "No contract names catalog.\n", "nothing is installed for it"
+    (folder / "orders--catalog.json").write_text("BROKEN")
+    for service in ("catalog", "orders"):
+        done = run(*held, service, check=False)
+        assert done.returncode != 0
+        assert f"a contract of {service} is broken" in done.stdout
+    (folder / "orders--catalog.json").write_text("{}")
+    assert "contract orders" in run(*held, "orders").stdout
+
+
+def test_tests_that_need_stores_have_a_command_of_their_own(scripts: Path, source: Path) -> None:
+    result = run(scripts / "test-service.sh", "--service", "orders", "--source", source, "--integration")
+    assert "integration orders" in result.stdout
+    assert "lint" not in result.stdout

@@ -107,6 +107,22 @@ def test_no_job_that_runs_a_teams_code_can_sign(platform: Platform) -> None:
     assert checked_out.count(None) == len(checked_out), "the job that signs has no team's code"
 
 
+def test_contracts_and_stores_are_asked_before_an_image_is_made_and_where_nothing_can_be_signed(
+    platform: Platform,
+) -> None:
+    pipeline = workflows(platform.ci)["shared-pipeline.yml"]["jobs"]
+    steps = {step.get("name"): step for step in pipeline["test"]["steps"]}
+    stores = answers_of(platform.name, "ci-repo")["platform"]["stores"]
+    assert steps["Hold contracts"]["run"].endswith("--contracts")
+    assert ("Test with stores" in steps) is stores
+    assert set(pipeline["test"].get("services", ())) == ({"postgres", "redis"} if stores else set())
+    for service in pipeline["test"].get("services", {}).values():
+        assert re.fullmatch(r"\S+:\S+@sha256:[0-9a-f]{64}", service["image"])
+    assert pipeline["test"]["permissions"] == {"contents": "read"}
+    assert "test" in pipeline["image"]["needs"]
+    assert not [name for name, step in steps.items() if "continue-on-error" in step]
+
+
 def test_no_expression_reaches_a_shell(platform: Platform) -> None:
     for file, name, job in jobs(platform.ci):
         for step in job.get("steps", []):
