@@ -50,7 +50,7 @@ def hello(language: str, app: Path, scratch: Path) -> tuple[tuple[str, ...], Pat
         case "node":
             # Modules are looked for from where a file is.
             file = shutil.copy(HELLO / "hello.mjs", app / "shared/node/hello.mjs")
-            return (LANGUAGES["node"].build(app)[0], str(file)), app / "shared/node"
+            return (LANGUAGES["node"].build(app, LANGUAGES["node"].service)[0], str(file)), app / "shared/node"
         case _:
             jar = app / "services" / LANGUAGES["java"].service / "target/service.jar"
             javac = system_tool("javac", package="default-jdk-headless")
@@ -127,7 +127,7 @@ def main() -> None:
             counted = lines(service), lines(shared)
             first, second = first_green(language, scratch / language)
             with ExitStack() as stack:
-                mine = wrk(served(how.build(app), service, stack), seconds)
+                mine = wrk(served(how.build(app, how.service), service, stack), seconds)
             (scratch / f"hello-{language}").mkdir()
             with ExitStack() as stack:
                 bare = wrk(served(*hello(language, app, scratch / f"hello-{language}"), stack), seconds)

@@ -13,37 +13,39 @@ class Language:
     """How one service of tests/specs/platforms/languages.yaml runs, as its image runs it."""
 
     service: str
-    # Given an app-repo that is set up: builds the service and returns its command, for the folder services/<service>.
-    build: Callable[[Path], tuple[str, ...]]
+    # Given an app-repo that is set up and a service: builds it and returns its command, for the service's folder.
+    build: Callable[[Path, str], tuple[str, ...]]
     # The one that uses PostgreSQL and Redis; none where the language cannot yet.
     stores: str = ""
 
 
-def _python(app: Path) -> tuple[str, ...]:
+def _python(app: Path, service: str) -> tuple[str, ...]:
+    del service
     return str(app / ".venv/bin/python"), "-m", "app"
 
 
-def _go(app: Path) -> tuple[str, ...]:
-    binary = app / ".go/service"
-    run(tool("go"), "build", "-o", binary, ".", cwd=app / "services/catalog")
+def _go(app: Path, service: str) -> tuple[str, ...]:
+    binary = app / ".go/tested" / service
+    run(tool("go"), "build", "-o", binary, ".", cwd=app / "services" / service)
     return (str(binary),)
 
 
-def _node(app: Path) -> tuple[str, ...]:
+def _node(app: Path, service: str) -> tuple[str, ...]:
+    del service
     # The program itself: the one in .tools is a script that would stand between a signal and the service.
     return run(tool("node"), "-p", "process.execPath", cwd=app).stdout.strip(), "src/main.ts"
 
 
-def _java(app: Path) -> tuple[str, ...]:
+def _java(app: Path, service: str) -> tuple[str, ...]:
     # Built by `make setup`. The flags make the start short, and change nothing else.
-    del app
+    del app, service
     java = system_tool("java", package="default-jdk-headless")
     return java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-jar", "target/service.jar"
 
 
 LANGUAGES = {
     "python": Language("orders", _python, stores="ledger"),
-    "go": Language("catalog", _go),
+    "go": Language("catalog", _go, stores="stock"),
     "node": Language("basket", _node),
     "java": Language("billing", _java),
 }

@@ -68,7 +68,7 @@ def folder(languages: Path, language: Language) -> Path:
 
 @pytest.fixture(scope="module")
 def command(languages: Path, language: Language) -> tuple[str, ...]:
-    return language.build(languages)
+    return language.build(languages, language.service)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def folder(languages: Path, language: Language) -> Path:
 
 @pytest.fixture(scope="module")
 def command(languages: Path, language: Language) -> tuple[str, ...]:
-    return language.build(languages)
+    return language.build(languages, language.stores)
 
 
 @pytest.fixture
@@ -171,4 +171,5 @@ def test_without_the_switch_none_of_it_is_there(languages: Path, language: Langu
 def test_make_integration_starts_what_a_service_needs(languages: Path) -> None:
     out = run("make", "integration", cwd=languages).stdout
     assert "== services/ledger" in out
+    assert "ok  \tapp.internal/stock" in out
     assert "7 passed" in out

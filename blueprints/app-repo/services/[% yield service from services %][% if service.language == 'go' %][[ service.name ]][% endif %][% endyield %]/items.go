@@ -20,6 +20,8 @@ const (
 	maxQuantity = 1_000_000
 	defaultPage = 20
 	maxPage     = 100
+	// What databases keep of an instant.
+	precision = time.Microsecond
 )
 
 // Item is what this service keeps: an example of reading, writing, and refusing.
@@ -43,7 +45,7 @@ type page struct {
 }
 
 type items struct {
-	store *Store
+	store Store
 }
 
 func (i items) create(w http.ResponseWriter, r *http.Request) error {
@@ -55,8 +57,10 @@ func (i items) create(w http.ResponseWriter, r *http.Request) error {
 	if faults := body.faults(); len(faults) > 0 {
 		return platformkit.Invalid(faults...)
 	}
-	item := Item{ID: uuid.New(), Name: body.Name, Quantity: *body.Quantity, CreatedAt: time.Now().UTC()}
-	i.store.Add(item)
+	item := Item{ID: uuid.New(), Name: body.Name, Quantity: *body.Quantity, CreatedAt: time.Now().UTC().Truncate(precision)}
+	if err := i.store.Add(r.Context(), item); err != nil {
+		return err
+	}
 	w.Header().Set("Location", "/items/"+item.ID.String())
 	return platformkit.WriteJSON(w, http.StatusCreated, item)
 }
@@ -82,8 +86,19 @@ func (i items) list(w http.ResponseWriter, r *http.Request) error {
 	if faults := append(limitFault, afterFault...); len(faults) > 0 {
 		return platformkit.Invalid(faults...)
 	}
-	found, next := i.store.List(int(limit), after)
-	return platformkit.WriteJSON(w, http.StatusOK, page{Items: found, Next: next})
+	// One more than asked for tells whether there is a next page.
+	found, err := i.store.List(r.Context(), int(limit)+1, after)
+	if err != nil {
+		return err
+	}
+	answer := page{Items: make([]Item, 0, limit)}
+	for _, e := range found[:min(int(limit), len(found))] {
+		answer.Items = append(answer.Items, e.item)
+	}
+	if len(found) > int(limit) {
+		answer.Next = &found[limit-1].position
+	}
+	return platformkit.WriteJSON(w, http.StatusOK, answer)
 }
 
 func (i items) get(w http.ResponseWriter, r *http.Request) error {
@@ -91,8 +106,11 @@ func (i items) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	item, found := i.store.Get(id)
-	if !found {
+	item, err := i.store.Get(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if item == nil {
 		return missing(id)
 	}
 	return platformkit.WriteJSON(w, http.StatusOK, item)
@@ -103,7 +121,11 @@ func (i items) remove(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !i.store.Remove(id) {
+	removed, err := i.store.Remove(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if !removed {
 		return missing(id)
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -15,8 +15,8 @@ type about struct {
 }
 
 // NewService returns the service with all that callers can ask of it.
-func NewService(settings Settings, store *Store) *platformkit.Service {
-	service := platformkit.NewService(settings.Settings, nil)
+func NewService(settings Settings, store Store, checks map[string]platformkit.Check) *platformkit.Service {
+	service := platformkit.NewService(settings.Settings, checks)
 	items := items{store}
 	service.Handle("GET /{$}", func(w http.ResponseWriter, _ *http.Request) error {
 		return platformkit.WriteJSON(w, http.StatusOK, about{

@@ -3,73 +3,80 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"sync"
 
 	"github.com/google/uuid"
 )
 
-// Store keeps items in this process, so each replica has its own and a restart forgets them.
-type Store struct {
-	mutex   sync.RWMutex
-	last    int64
-	entries []entry
+// Store keeps items, each with a position that rises.
+type Store interface {
+	// Add keeps an item.
+	Add(ctx context.Context, item Item) error
+	// Get returns one item, or nil where there is none.
+	Get(ctx context.Context, id uuid.UUID) (*Item, error)
+	// List returns at most limit items behind a position, oldest first.
+	List(ctx context.Context, limit int, after int64) ([]entry, error)
+	// Remove forgets one item and returns whether there was one.
+	Remove(ctx context.Context, id uuid.UUID) (bool, error)
 }
 
-// entry is an item with a position that rises.
+// entry is an item with its position.
 type entry struct {
 	position int64
 	item     Item
 }
 
-// NewStore returns an empty store.
-func NewStore() *Store {
-	return &Store{}
+// MemoryStore keeps items in this process, so each replica has its own and a restart forgets them.
+type MemoryStore struct {
+	mutex   sync.RWMutex
+	last    int64
+	entries []entry
+}
+
+// NewMemoryStore returns an empty store.
+func NewMemoryStore() *MemoryStore {
+	return &MemoryStore{}
 }
 
 // Add keeps an item.
-func (s *Store) Add(item Item) {
+func (s *MemoryStore) Add(_ context.Context, item Item) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.last++
 	s.entries = append(s.entries, entry{s.last, item})
+	return nil
 }
 
-// Get returns one item, and whether there is one.
-func (s *Store) Get(id uuid.UUID) (Item, bool) {
+// Get returns one item, or nil where there is none.
+func (s *MemoryStore) Get(_ context.Context, id uuid.UUID) (*Item, error) {
 	s.mutex.RLock()
 	defer s.mutex.RUnlock()
 	at := slices.IndexFunc(s.entries, func(e entry) bool { return e.item.ID == id })
 	if at < 0 {
-		return Item{}, false
+		return nil, nil
 	}
-	return s.entries[at].item, true
+	item := s.entries[at].item
+	return &item, nil
 }
 
-// List returns at most limit items behind a position, oldest first, and where the next page begins, if there is one.
-func (s *Store) List(limit int, after int64) ([]Item, *int64) {
+// List returns at most limit items behind a position, oldest first.
+func (s *MemoryStore) List(_ context.Context, limit int, after int64) ([]entry, error) {
 	s.mutex.RLock()
 	defer s.mutex.RUnlock()
 	start, _ := slices.BinarySearchFunc(s.entries, after+1, func(e entry, position int64) int {
 		return int(e.position - position)
 	})
 	rest := s.entries[start:]
-	found := make([]Item, 0, min(limit, len(rest)))
-	for _, e := range rest[:min(limit, len(rest))] {
-		found = append(found, e.item)
-	}
-	if len(rest) <= limit {
-		return found, nil
-	}
-	next := rest[limit-1].position
-	return found, &next
+	return slices.Clone(rest[:min(limit, len(rest))]), nil
 }
 
 // Remove forgets one item and returns whether there was one.
-func (s *Store) Remove(id uuid.UUID) bool {
+func (s *MemoryStore) Remove(_ context.Context, id uuid.UUID) (bool, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	before := len(s.entries)
 	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool { return e.item.ID == id })
-	return len(s.entries) < before
+	return len(s.entries) < before, nil
 }

@@ -25,7 +25,7 @@ type Environment struct {
 func NewEnvironment(file []byte) *Environment {
 	env := &Environment{}
 	if err := toml.Unmarshal(file, &env.file); err != nil {
-		env.fault("service.toml", err.Error())
+		env.Fault("service.toml", err.Error())
 	}
 	return env
 }
@@ -37,7 +37,7 @@ func (e *Environment) Text(name, otherwise string) string {
 		return otherwise
 	}
 	if value == "" && otherwise != "" {
-		e.fault(name, "must not be empty")
+		e.Fault(name, "must not be empty")
 	}
 	return value
 }
@@ -46,7 +46,7 @@ func (e *Environment) Text(name, otherwise string) string {
 func (e *Environment) Required(name string) string {
 	value, _ := e.lookup(name)
 	if value == "" {
-		e.fault(name, "is required")
+		e.Fault(name, "is required")
 	}
 	return value
 }
@@ -60,9 +60,9 @@ func (e *Environment) Int(name string, otherwise, least, most int) int {
 	number, err := strconv.Atoi(value)
 	switch {
 	case err != nil:
-		e.fault(name, "must be a whole number")
+		e.Fault(name, "must be a whole number")
 	case number < least || number > most:
-		e.fault(name, fmt.Sprintf("must be from %d to %d", least, most))
+		e.Fault(name, fmt.Sprintf("must be from %d to %d", least, most))
 	}
 	return number
 }
@@ -75,7 +75,7 @@ func Choice[T any](e *Environment, name, otherwise string, choices map[string]T)
 	}
 	choice, ok := choices[value]
 	if !ok {
-		e.fault(name, "must be one of "+strings.Join(slices.Sorted(maps.Keys(choices)), ", "))
+		e.Fault(name, "must be one of "+strings.Join(slices.Sorted(maps.Keys(choices)), ", "))
 	}
 	return choice
 }
@@ -106,7 +106,7 @@ func (e *Environment) lookup(name string) (string, bool) {
 	if path, found := os.LookupEnv(name + "_FILE"); found {
 		content, err := os.ReadFile(path)
 		if err != nil {
-			e.fault(name+"_FILE", path+" cannot be read")
+			e.Fault(name+"_FILE", path+" cannot be read")
 			return "", false
 		}
 		return strings.TrimRight(string(content), "\r\n"), true
@@ -118,6 +118,7 @@ func (e *Environment) lookup(name string) (string, bool) {
 	return fmt.Sprint(value), true
 }
 
-func (e *Environment) fault(name, text string) {
+// Fault notes what is wrong with a setting; the text must not say its value.
+func (e *Environment) Fault(name, text string) {
 	e.faults = append(e.faults, name+": "+text)
 }

@@ -48,6 +48,23 @@ func (p *Problem) write(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(p)
 }
 
+// Unavailable is the error of a request that needs what cannot be used at the moment: the caller is told to come again,
+// the log why.
+type Unavailable struct {
+	Name string
+	Err  error
+}
+
+func (u *Unavailable) Error() string {
+	return fmt.Sprintf("the %s cannot be used: %s", u.Name, u.Err)
+}
+
+func (u *Unavailable) Unwrap() error { return u.Err }
+
+func (u *Unavailable) detail() string {
+	return fmt.Sprintf("The %s cannot be used at the moment.", u.Name)
+}
+
 // asProblem returns what the caller is told of an error, and whether the error itself belongs into the log.
 func asProblem(err error) (*Problem, bool) {
 	if problem, ok := errors.AsType[*Problem](err); ok {

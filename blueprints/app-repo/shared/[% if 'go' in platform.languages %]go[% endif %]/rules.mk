@@ -13,10 +13,15 @@ shared/go/setup: $(STATICCHECK)
 $(GO_MODULES:%=%/test): %/test:
 	@echo "== $*" && cd "$*" && $(GO) test ./...
 
+# Each service has servers of its own.
+INTEGRATION += $(sort $(call services-with,database_test.go) $(call services-with,cache_test.go))
+$(GO_SERVICES:%=services/%/integration): %/integration:
+	@echo "== $*" && cd "$*" && "$(CURDIR)/scripts/with-stores" $(GO) test -count=1 -tags integration ./...
+
 $(GO_MODULES:%=%/lint): %/lint: $(STATICCHECK)
 	@echo "== $*"
 	@unformatted=$$("$(GOFMT)" -l "$*"); test -z "$$unformatted" || { echo "not formatted: $$unformatted; make format" >&2; exit 1; }
-	@cd "$*" && $(GO) mod tidy -diff && $(GO) vet ./... && "$(CURDIR)/$(STATICCHECK)" ./...
+	@cd "$*" && $(GO) mod tidy -diff && $(GO) vet -tags integration ./... && "$(CURDIR)/$(STATICCHECK)" -tags integration ./...
 
 $(GO_SERVICES:%=services/%/run): %/run:
 	@cd "$*" && $(GO) build -o "$(CURDIR)/.go/$(notdir $*)" . && HOST=127.0.0.1 exec "$(CURDIR)/.go/$(notdir $*)"

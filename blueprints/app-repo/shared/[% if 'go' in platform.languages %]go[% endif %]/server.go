@@ -5,6 +5,7 @@ package platformkit
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,11 +31,18 @@ func UseSettings(settings Settings) {
 	slog.SetDefault(NewLogger(settings, os.Stdout))
 }
 
-// Run serves until SIGTERM or SIGINT; then it accepts nothing new, finishes what is running, and ends the process.
-func Run(settings Settings, service http.Handler) {
+// Run serves until SIGTERM or SIGINT; then it accepts nothing new, finishes what is running, closes what the service
+// has opened, and ends the process.
+func Run(settings Settings, service http.Handler, opened ...io.Closer) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := serve(ctx, settings, service); err != nil {
+	err := serve(ctx, settings, service)
+	for _, each := range opened {
+		if closing := each.Close(); closing != nil {
+			slog.Warn("not closed", "error", closing.Error())
+		}
+	}
+	if err != nil {
 		slog.Error("the service ended", "error", err.Error())
 		os.Exit(1)
 	}

@@ -3,6 +3,7 @@
 package platformkit
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -43,6 +45,11 @@ func NewService(settings Settings, checks map[string]Check) *Service {
 func (s *Service) Handle(pattern string, handler Handler) {
 	s.mux.Handle(pattern, s.answering(handler))
 	s.routes = append(s.routes, pattern)
+}
+
+// Register adds what measures itself to /metrics.
+func (s *Service) Register(measured ...prometheus.Collector) {
+	s.metrics.registry.MustRegister(measured...)
 }
 
 // Routes returns what was added with Handle, sorted.
@@ -110,6 +117,11 @@ func (s *Service) answering(handler Handler) http.Handler {
 
 func fail(w http.ResponseWriter, r *http.Request, err error, more ...any) {
 	problem, ours := asProblem(err)
+	if away, ok := errors.AsType[*Unavailable](err); ok {
+		slog.WarnContext(r.Context(), away.Error())
+		w.Header().Set("Retry-After", "1")
+		problem, ours = NewProblem(http.StatusServiceUnavailable, away.detail()), false
+	}
 	if ours {
 		slog.ErrorContext(r.Context(), "request failed", append([]any{"error", err.Error()}, more...)...)
 	}
