@@ -46,7 +46,7 @@ def _java(app: Path, service: str) -> tuple[str, ...]:
 LANGUAGES = {
     "python": Language("orders", _python, stores="ledger"),
     "go": Language("catalog", _go, stores="stock"),
-    "node": Language("basket", _node),
+    "node": Language("basket", _node, stores="wishes"),
     "java": Language("billing", _java),
 }
 

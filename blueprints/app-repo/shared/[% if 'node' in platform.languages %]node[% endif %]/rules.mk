@@ -15,6 +15,11 @@ shared/node/setup: $(NODE_PACKAGES:%=%/node_modules/.installed)
 $(NODE_PACKAGES:%=%/test): %/test: shared/node/node_modules/.installed %/node_modules/.installed
 	@echo "== $*" && cd "$*" && "$(NODE)" --test --test-reporter=dot
 
+# Each service has servers of its own.
+INTEGRATION += $(filter $(NODE_SERVICES),$(call services-with,tests/integration))
+$(NODE_SERVICES:%=services/%/integration): %/integration: shared/node/node_modules/.installed %/node_modules/.installed
+	@echo "== $*" && cd "$*" && "$(CURDIR)/scripts/with-stores" "$(NODE)" --test --test-reporter=dot 'tests/integration/*.ts'
+
 $(NODE_PACKAGES:%=%/lint): %/lint: shared/node/node_modules/.installed %/node_modules/.installed
 	@echo "== $*"
 	@"$(NODE)" "$(NODE_TOOLS)/biome" check --error-on-warnings --log-level=warn "$*" >&2

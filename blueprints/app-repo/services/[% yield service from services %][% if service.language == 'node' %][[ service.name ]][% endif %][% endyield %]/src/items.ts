@@ -41,10 +41,10 @@ export function addItems(service: Service, store: ItemStore): void {
         response: { 201: itemSchema },
       },
     },
-    (request, reply) => {
+    async (request, reply) => {
       const item = { id: randomUUID(), ...request.body, created_at: new Date().toISOString() };
-      store.add(item);
-      reply.code(201).header("location", `/items/${item.id}`).send(item);
+      await store.add(item);
+      return reply.code(201).header("location", `/items/${item.id}`).send(item);
     },
   );
   service.get(
@@ -71,7 +71,7 @@ export function addItems(service: Service, store: ItemStore): void {
         response: { 200: itemSchema },
       },
     },
-    (request) => store.get(request.params.item_id) ?? missing(request.params.item_id),
+    async (request) => (await store.get(request.params.item_id)) ?? missing(request.params.item_id),
   );
   service.delete(
     "/items/:item_id",
@@ -84,11 +84,11 @@ export function addItems(service: Service, store: ItemStore): void {
         response: { 204: z.null().describe("It is gone") },
       },
     },
-    (request, reply) => {
-      if (!store.remove(request.params.item_id)) {
+    async (request, reply) => {
+      if (!(await store.remove(request.params.item_id))) {
         missing(request.params.item_id);
       }
-      reply.code(204).send(null);
+      return reply.code(204).send(null);
     },
   );
 }

@@ -8,34 +8,52 @@ export interface Page {
   next: number | null;
 }
 
+/** Keeps items, each with a position that rises. */
+export interface ItemStore {
+  add(item: Item): Promise<void>;
+  get(id: string): Promise<Item | undefined>;
+  /** Returns at most `limit` items behind a position. */
+  list(limit: number, after: number): Promise<Page>;
+  /** Forgets one item and returns whether there was one. */
+  remove(id: string): Promise<boolean>;
+}
+
+/** An item with its position. */
+export interface Entry {
+  position: number;
+  item: Item;
+}
+
+/** The page of at most `limit` entries; one more, if there is one, tells that another page follows. */
+export function pageOf(entries: readonly Entry[], limit: number): Page {
+  const page = entries.slice(0, limit);
+  return {
+    items: page.map(({ item }) => item),
+    next: entries.length > limit ? (page.at(-1)?.position ?? null) : null,
+  };
+}
+
 /** Keeps items in this process, so each replica has its own and a restart forgets them. */
-export class ItemStore {
+export class MemoryStore implements ItemStore {
   #last = 0;
   // In the order of their positions, since a Map keeps the order in which it was filled.
-  readonly #entries = new Map<string, { position: number; item: Item }>();
+  readonly #entries = new Map<string, Entry>();
 
-  add(item: Item): void {
+  async add(item: Item): Promise<void> {
     this.#last += 1;
     this.#entries.set(item.id, { position: this.#last, item });
   }
 
-  get(id: string): Item | undefined {
+  async get(id: string): Promise<Item | undefined> {
     return this.#entries.get(id)?.item;
   }
 
-  /** Returns at most `limit` items behind a position. */
-  list(limit: number, after: number): Page {
+  async list(limit: number, after: number): Promise<Page> {
     const rest = this.#entries.values().filter(({ position }) => position > after);
-    const found = rest.take(limit + 1).toArray();
-    const page = found.slice(0, limit);
-    return {
-      items: page.map(({ item }) => item),
-      next: found.length > limit ? (page.at(-1)?.position ?? null) : null,
-    };
+    return pageOf(rest.take(limit + 1).toArray(), limit);
   }
 
-  /** Forgets one item and returns whether there was one. */
-  remove(id: string): boolean {
+  async remove(id: string): Promise<boolean> {
     return this.#entries.delete(id);
   }
 }

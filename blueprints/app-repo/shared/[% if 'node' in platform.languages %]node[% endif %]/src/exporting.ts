@@ -7,6 +7,7 @@ import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import type { Logger } from "./logs.ts";
 import type { PlatformSettings } from "./settings.ts";
+import { atMostOncePer } from "./time.ts";
 
 const EXPORT_MILLISECONDS = 2000;
 const WARNING_MILLISECONDS = 60_000;
@@ -31,16 +32,6 @@ export function startExporting(settings: PlatformSettings, log: Logger): () => P
   return async () => {
     // Traces that are lost are no reason to end late, or with an error.
     await Promise.race([provider.shutdown().catch(quiet), sleep(EXPORT_MILLISECONDS, undefined, { ref: false })]);
-  };
-}
-
-function atMostOncePer(milliseconds: number, act: (text: string) => void): (text: string) => void {
-  let last = Number.NEGATIVE_INFINITY;
-  return (text) => {
-    if (performance.now() - last >= milliseconds) {
-      last = performance.now();
-      act(text);
-    }
   };
 }
 

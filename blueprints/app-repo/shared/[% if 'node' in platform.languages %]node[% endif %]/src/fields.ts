@@ -17,6 +17,14 @@ export function wholeNumber(least: number, most: number) {
   return z.coerce.number(message).int(message).min(least, message).max(most, message);
 }
 
+/** An address of one of these kinds, of `postgresql` say. It may hold a password, so that nobody is shown it. */
+export function url(...kinds: [string, ...string[]]) {
+  const message = `must be an address that begins with ${kinds.map((kind) => `${kind}://`).join(" or ")}`;
+  return z
+    .string("is required")
+    .refine((value) => kinds.some((kind) => value.startsWith(`${kind}://`)) && URL.canParse(value), message);
+}
+
 function isWithin(value: number, least: number, most: number): boolean {
   return least <= value && value <= most;
 }

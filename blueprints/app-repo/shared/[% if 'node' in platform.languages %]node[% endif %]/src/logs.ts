@@ -34,6 +34,14 @@ export function fieldsOf(error: unknown): { error: string; exception?: string } 
   return error.stack === undefined ? { error: error.message } : { error: error.message, exception: error.stack };
 }
 
+/** What went wrong, in one line: some errors of Node.js have a code alone. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) {
+    return String(error);
+  }
+  return error.message || ("code" in error && String(error.code)) || error.name;
+}
+
 function traceOfContext(): object {
   const span = trace.getSpanContext(context.active());
   return span === undefined || !isSpanContextValid(span) ? {} : { trace_id: span.traceId, span_id: span.spanId };

@@ -10,6 +10,7 @@ const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75,
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"]);
 
 export interface Metrics {
+  readonly registry: Registry<OpenMetricsContentType>;
   /** What is shown, in the form that is asked for, with its media type. */
   show(accept: string | undefined): Promise<{ type: string; text: string }>;
   /**
@@ -44,6 +45,7 @@ export function createMetrics(settings: PlatformSettings): Metrics {
     registers: [registry],
   });
   return {
+    registry,
     async show(accept = "") {
       const text = await registry.metrics();
       return accept.includes("application/openmetrics-text")

@@ -20,6 +20,7 @@ import { createLogger, fieldsOf, type Logger } from "./logs.ts";
 import { createMetrics } from "./metrics.ts";
 import { describe } from "./openapi.ts";
 import { asProblem, PROBLEM_JSON, Problem } from "./problems.ts";
+import type { Resource } from "./resources.ts";
 import type { PlatformSettings } from "./settings.ts";
 import { beginSpan, endSpan, pathOf } from "./tracing.ts";
 import { validatorCompiler } from "./validation.ts";
@@ -42,6 +43,8 @@ const SERVER_OPTIONS = {
 export interface Parts {
   /** What /readyz looks at, by name. */
   checks?: Checks;
+  /** What opens and closes with the service, and is checked with it. */
+  resources?: readonly Resource[];
   /** Where the log goes; stdout without it. */
   log?: DestinationStream;
 }
@@ -53,7 +56,8 @@ export async function createService(settings: PlatformSettings, parts: Parts = {
   const observe = observer(log, metrics.begin);
   const refuse = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const problem = asProblem(error, settings.maxBodyBytes);
-    if (problem.status >= 500) {
+    // Who throws a problem has said in the log what there is to say.
+    if (problem.status >= 500 && problem !== error) {
       request.log.error(fieldsOf(error), "request failed");
     }
     tell(problem, reply);
@@ -75,11 +79,15 @@ export async function createService(settings: PlatformSettings, parts: Parts = {
   endConnectionsOnClose(service);
   refuseUnrouted(service);
 
+  const resources = parts.resources ?? [];
+  openWithService(service, resources, metrics.registry);
+
   await describe(service, settings);
+  const checks = Object.assign({}, parts.checks, ...resources.map((resource) => resource.checks));
   const hidden = { schema: { hide: true } };
   service.get("/healthz", hidden, () => ALIVE);
   service.get("/readyz", hidden, async (_, reply) => {
-    const health = await readiness(parts.checks ?? {}, log);
+    const health = await readiness(checks, log);
     return reply.code(health.status === "ok" ? 200 : 503).send(health);
   });
   service.get("/metrics", hidden, async (request, reply) => {
@@ -156,6 +164,17 @@ function endConnectionsOnClose(service: Service): void {
       reply.header("connection", "close");
     }
     done();
+  });
+}
+
+function openWithService(
+  service: Service,
+  resources: readonly Resource[],
+  registry: ReturnType<typeof createMetrics>["registry"],
+): void {
+  service.addHook("onReady", async () => resources.forEach((resource) => void resource.open(service.log, registry)));
+  service.addHook("onClose", async () => {
+    await Promise.all(resources.map((resource) => resource.close()));
   });
 }
 

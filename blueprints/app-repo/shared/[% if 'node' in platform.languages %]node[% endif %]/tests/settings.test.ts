@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { configurationOf, platformSettings, wholeNumber } from "../src/index.ts";
+import { configurationOf, platformSettings, url, wholeNumber } from "../src/index.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "settings-"));
 const schema = platformSettings.extend({ pageSize: wholeNumber(1, 100).default(50) });
@@ -46,4 +46,13 @@ test("a name is required", () => {
 
 test("an empty number is no number", () => {
   assert.deepEqual(read({ PORT: "" }).faults, ["PORT: must be a whole number from 1 to 65535"]);
+});
+
+test("an address has to be of the right kind", () => {
+  const field = url("redis", "rediss");
+  assert.equal(field.safeParse("redis://cache:6379/0").success, true);
+  for (const wrong of ["", "cache:6379", "http://cache", "redis://cache:port"]) {
+    const said = field.safeParse(wrong).error?.issues[0]?.message;
+    assert.equal(said, "must be an address that begins with redis:// or rediss://");
+  }
 });
