@@ -23,6 +23,8 @@ from generator.models import (
     Trigger,
 )
 
+SCALE_SET = "[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?"
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -90,6 +92,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _spot_nodes(draft)
     yield from _signing(draft)
     yield from _egress(draft)
+    yield from _scale_sets(draft)
     yield from _backup(draft)
 
 
@@ -565,6 +568,17 @@ def _egress(draft: Draft) -> Iterator[Fault]:
     if runners and runners.record_egress and runners.kind == "self-hosted":
         message = "harden-runner records on GitHub's machines alone; leave it out, or watch the runners' network"
         yield Fault(("platform", "runners", "recordEgress"), message, True)
+
+
+def _scale_sets(draft: Draft) -> Iterator[Fault]:
+    """Yield labels by which no scale set can be installed: its objects in the cluster are called so."""
+    runners = draft.platform.runners if draft.platform else None
+    if not runners or runners.kind != "self-hosted":
+        return
+    for name, label in resolve.labels(runners).items():
+        if not resolve.is_hosted(label) and not re.fullmatch(SCALE_SET, label):
+            message = f"{label!r} cannot be installed: a scale set is called by 1–45 lower-case letters, digits and `-`"
+            yield Fault(("platform", "runners", "labels", name), message)
 
 
 def _backup(draft: Draft) -> Iterator[Fault]:

@@ -71,6 +71,7 @@ NodeMarks = dict[
     Annotated[str, Field(pattern=names.ANNOTATION, max_length=200)],
     Annotated[str, Field(pattern=names.LABEL_VALUE, max_length=names.MAX_LABEL)],
 ]
+RunnerLabel = Annotated[str, Field(pattern=names.RUNNER_LABEL, max_length=100)]
 Argument = Annotated[str, Field(pattern=names.TEXT, max_length=1000)]
 Rollout = Literal["rolling", "canary", "blueGreen"]
 Deploy = Literal["automatic", "pull-request", "approval"]
@@ -93,13 +94,29 @@ class GitHub(Model):
     """Name of the repository with the deployment state."""
 
 
+class RunnerLabels(Model):
+    """Where jobs of a class run that are to run elsewhere than the others."""
+
+    test: RunnerLabel | None = None
+    """Jobs that test what is changed: services, charts, manifests. Default: `label`."""
+    build: RunnerLabel | None = None
+    """Jobs that build and scan images. Default: `label`."""
+    sign: RunnerLabel | None = None
+    """Jobs that sign; no team's code runs there. Default: `label`."""
+    deploy: RunnerLabel | None = None
+    """Jobs that write cd-repo's registry, or speak to clusters. Default: `label`."""
+
+
 class Runners(Model):
     """Where pipelines run."""
 
     kind: Literal["github-hosted", "self-hosted"] = "github-hosted"
     """GitHub's own machines, or an actions-runner-controller scale set of yours, whose runners take one job each."""
-    label: Annotated[str, Field(pattern=names.RUNNER_LABEL, max_length=100)] | None = None
+    label: RunnerLabel | None = None
     """Label of `runs-on`. Default: ubuntu-24.04, or `<platform>-runners` for self-hosted runners."""
+    labels: Annotated[RunnerLabels, Field(examples=[{"build": "acme-large", "sign": "ubuntu-24.04"}])] = RunnerLabels()
+    """Labels of classes of jobs that run elsewhere than the others. `scripts/install-runners.sh` of ci-repo installs
+    a scale set for each that is not GitHub's (`ubuntu-…`) where `kind` is self-hosted."""
     record_egress: bool = False
     """Record which addresses each job speaks to, by StepSecurity's harden-runner, which blocks nothing. It shows them
     on its own pages, so it tells StepSecurity of them; GitHub's machines only."""

@@ -63,6 +63,11 @@ def _answers(spec: Spec, blueprint: str, project: Callable[[Spec], Answers]) -> 
     return {"blueprint": blueprint, **answers}
 
 
+def _labels(spec: Spec, *classes: str) -> Answers:
+    labels = {name: label for name, label in resolve.labels(spec.platform.runners).items() if name in classes}
+    return {"labels": labels} if labels else {}
+
+
 def _services(spec: Spec) -> list[Service]:
     return sorted(spec.services, key=lambda service: service.name)
 
@@ -74,6 +79,7 @@ def _app(spec: Spec) -> Answers:
     return {
         "platform": {
             "appRepo": spec.platform.github.app_repo,
+            **_labels(spec, "test", "build"),
             "description": spec.platform.description,
             "maxParallel": spec.platform.runners.max_parallel,
             "languages": sorted({service.language for service in spec.services}),
@@ -123,6 +129,7 @@ def _ci(spec: Spec) -> Answers:
     return {
         "platform": {
             "appRepo": spec.platform.github.app_repo,
+            **_labels(spec, "test", "build", "sign", "deploy"),
             "imageRegistry": resolve.image_registry(spec),
             "maxParallel": spec.platform.runners.max_parallel,
             # Whether tests of some service need a PostgreSQL or a Redis.
@@ -144,7 +151,7 @@ def _runners(spec: Spec) -> Answers:
         return {}
     marks = resolve.spot_nodes(spec).items()
     nodes = {kind: [{"key": key, "value": value} for key, value in known.items()] for kind, known in marks}
-    return {"selfHosted": True, "spotNodes": nodes}
+    return {"selfHosted": True, "spotNodes": nodes, "scaleSets": resolve.scale_sets(spec)}
 
 
 def _registry_login(spec: Spec, *keys: str) -> Answers:
@@ -181,6 +188,7 @@ def _cd(spec: Spec) -> Answers:
     defaults = resolve.sizing(spec.defaults)
     return {
         "platform": {
+            **_labels(spec, "test", "deploy"),
             "appRepo": spec.platform.github.app_repo,
             "imageRegistry": resolve.image_registry(spec),
             **_registry_login(spec, "reader", "provider"),

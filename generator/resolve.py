@@ -18,6 +18,7 @@ from generator.models import (
     ResourceAmounts,
     Rollout,
     Route,
+    Runners,
     Service,
     ServiceOverride,
     Spec,
@@ -192,6 +193,25 @@ def runs_on(spec: Spec) -> str:
     if runners.label:
         return runners.label
     return RUNS_ON if runners.kind == "github-hosted" else f"{spec.platform.name}-runners"
+
+
+def labels(runners: Runners) -> dict[str, str]:
+    """Return the label of each class of jobs that has one of its own."""
+    return dict(runners.labels.model_dump(exclude_none=True))
+
+
+def is_hosted(label: str) -> bool:
+    """Tell whether a label is one of GitHub's own machines."""
+    return label.startswith("ubuntu-")
+
+
+def scale_sets(spec: Spec) -> list[str]:
+    """Return the labels of the runners that are not GitHub's, that of most jobs first."""
+    return [
+        label
+        for label in dict.fromkeys([runs_on(spec), *labels(spec.platform.runners).values()])
+        if not is_hosted(label)
+    ]
 
 
 def spot_nodes(spec: Spec) -> dict[str, dict[str, str]]:

@@ -51,6 +51,34 @@ def test_jobs_ask_for_the_runners_that_there_are(ci: Path) -> None:
     assert values(ci)["maxRunners"] == load_spec(spec_of(SELF_HOSTED)).platform.runners.max_parallel
 
 
+def test_each_class_of_jobs_runs_where_the_spec_says(rendered: Callable[[str], Platform]) -> None:
+    platform = rendered(SELF_HOSTED)
+    places: dict[str, set[str]] = {}
+    for repository in platform.repositories:
+        for file in (repository / ".github/workflows").glob("*.yml"):
+            for name, job in yaml.safe_load(file.read_text())["jobs"].items():
+                if "runs-on" in job:
+                    places.setdefault(job["runs-on"], set()).add(f"{repository.name}/{file.name}: {name}")
+    assert set(places) == {"acme-runners", "acme-large", "ubuntu-24.04"}
+    assert places["acme-large"] == {
+        "app-repo/checks.yml: image",
+        "ci-repo/base-images.yml: build",
+        "ci-repo/image.yml: image",
+    }
+    assert places["ubuntu-24.04"] == {"ci-repo/library.yml: publish", "ci-repo/shared-pipeline.yml: sign"}
+
+
+def test_each_label_that_is_not_github_s_is_a_scale_set(ci: Path, tools: Toolbox) -> None:
+    (ci / "runners/custom-acme-large.yaml").write_text("maxRunners: 3\n")
+    small, large = (" ".join(call) for call in install(ci, tools)[1][-2:])
+    assert "--install runners " in small
+    assert "runnerScaleSetName=acme-runners" in small
+    assert "custom" not in small
+    assert "--install runners-acme-large " in large
+    assert "runnerScaleSetName=acme-large" in large
+    assert f"--values {ci}/runners/custom-acme-large.yaml" in large
+
+
 def test_runners_prefer_the_nodes_that_services_prefer(ci: Path) -> None:
     """The library chart knows the marks of the clouds as well."""
     pod = values(ci)["template"]["spec"]
@@ -77,8 +105,8 @@ def test_the_image_has_what_the_readme_asks_of_runners(ci: Path) -> None:
 def test_one_command_builds_the_image_and_installs_both_charts(ci: Path, tools: Toolbox) -> None:
     code, calls, said = install(ci, tools)
     assert code == 0, said
-    assert [call[0] for call in calls] == ["docker", "kubectl", "kubectl", "helm", "helm"]
-    controller, runners = (" ".join(call) for call in calls[3:])
+    assert [call[0] for call in calls] == ["docker", "kubectl", "kubectl", "helm", "helm", "helm"]
+    controller, runners = (" ".join(call) for call in calls[3:5])
     assert "gha-runner-scale-set-controller --version 0.14.2 --namespace arc-systems" in controller
     assert "gha-runner-scale-set --version 0.14.2 --namespace arc-runners" in runners
     registry = answers_of(SELF_HOSTED, "ci-repo")["platform"]["imageRegistry"]
@@ -88,7 +116,7 @@ def test_one_command_builds_the_image_and_installs_both_charts(ci: Path, tools: 
 
 def test_what_is_one_s_own_wins(ci: Path, tools: Toolbox) -> None:
     (ci / "runners/custom.yaml").write_text("maxRunners: 3\n")
-    call = install(ci, tools)[1][-1]
+    call = install(ci, tools)[1][-2]
     files = [Path(after).name for before, after in itertools.pairwise(call) if before == "--values"]
     assert files == ["values.yaml", "custom.yaml"]
 

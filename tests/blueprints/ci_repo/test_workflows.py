@@ -137,7 +137,9 @@ def test_checkouts_leave_no_credentials(platform: Platform) -> None:
 
 
 def test_on_a_runner_that_lives_on_every_job_begins_in_an_empty_folder(platform: Platform, tmp_path: Path) -> None:
-    hosted = answers_of(platform.name, "ci-repo")["platform"]["runsOn"].startswith("ubuntu-")
+    answers = answers_of(platform.name, "ci-repo")["platform"]
+    runners = [answers["runsOn"], *answers.get("labels", {}).values()]
+    hosted = all(label.startswith("ubuntu-") for label in runners)
     for repository in (platform.app, platform.ci):
         for file, name, job in jobs(repository):
             if not any(step.get("uses", "").startswith("actions/checkout@") for step in job.get("steps", [])):
