@@ -17,6 +17,8 @@ class Language:
     build: Callable[[Path, str], tuple[str, ...]]
     # The one that uses PostgreSQL and Redis; none where the language cannot yet.
     stores: str = ""
+    # Which service it calls; none where the language has no clients yet.
+    calls: str = ""
 
 
 def _python(app: Path, service: str) -> tuple[str, ...]:
@@ -44,8 +46,8 @@ def _java(app: Path, service: str) -> tuple[str, ...]:
 
 
 LANGUAGES = {
-    "python": Language("orders", _python, stores="ledger"),
-    "go": Language("catalog", _go, stores="stock"),
+    "python": Language("orders", _python, stores="ledger", calls="catalog"),
+    "go": Language("catalog", _go, stores="stock", calls="basket"),
     "node": Language("basket", _node, stores="wishes"),
     "java": Language("billing", _java),
 }

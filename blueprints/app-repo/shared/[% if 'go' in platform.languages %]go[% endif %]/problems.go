@@ -65,10 +65,11 @@ func (u *Unavailable) detail() string {
 	return fmt.Sprintf("The %s cannot be used at the moment.", u.Name)
 }
 
-// asProblem returns what the caller is told of an error, and whether the error itself belongs into the log.
+// asProblem returns what the caller is told of an error, and whether the error itself belongs into the log, which
+// knows of what another service did from where that was called.
 func asProblem(err error) (*Problem, bool) {
 	if problem, ok := errors.AsType[*Problem](err); ok {
-		return problem, problem.Status >= http.StatusInternalServerError
+		return problem, problem.Status == http.StatusInternalServerError
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return bodyTooLarge(tooLarge.Limit), false
