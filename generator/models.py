@@ -167,6 +167,9 @@ class Platform(Model):
     """
     registry_login: RegistryLogin | None = None
     """As whom pipelines log in to ECR, Artifact Registry or ACR, by GitHub's OIDC token. Default: an account."""
+    secret_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """After how many days a secret that lives long is to be replaced; ci-repo looks every day, and an issue names those
+    that are late."""
     runners: Runners = Runners()
     """Where pipelines run."""
     team: Label | None = None

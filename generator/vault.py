@@ -59,7 +59,7 @@ def answers(spec: Spec) -> Answers:
             policies.append(_policy(name, mount(spec, "platform"), paths))
             roles[cluster].append(_role(f"{spec.platform.name}.platform", "secret-stores", ["external-secrets"], name))
     pipeline = _pipeline(spec) if vault.pipeline else []
-    policies += [_policy(role["name"], mount(spec, "platform"), role.pop("secrets")) for role in pipeline]
+    policies += [{"name": role["name"], "paths": role.pop("paths")} for role in pipeline]
     return {
         "address": address(spec),
         "ca": vault.ca or "",
@@ -80,23 +80,26 @@ def _pipeline(spec: Spec) -> list[Answers]:
     """Return the roles of jobs, by what each is for; a job is known by its repository and by the file that holds it."""
     github = spec.platform.github
     ci, cd = (f"{github.organization}/{name}" for name in (github.ci_repo, github.cd_repo))
-    scanning = spec.features.scanning
+    scanners = [name for name in ("snyk", "sonarqube") if getattr(spec.features.scanning, name)]
+    accounts = ["registry", "registry-reader"] if has_account(spec) else []
 
-    def role(purpose: str, secrets: list[str], repositories: list[str], *files: str) -> Answers:
+    def role(purpose: str, secrets: list[str], repositories: list[str], *files: str, part: str = "data") -> Answers:
         claims = {"repository": repositories}
         if files:
             claims["job_workflow_ref"] = [f"{ci}/.github/workflows/{file}.yml@refs/heads/main" for file in files]
         name = f"{spec.platform.name}.platform.pipeline.{purpose}"
-        return {"name": name, "claims": claims, "secrets": [f"pipeline/{secret}" for secret in secrets]}
+        paths = [f"{mount(spec, 'platform')}/{part}/pipeline/{secret}" for secret in sorted(secrets)]
+        return {"name": name, "claims": claims, "paths": paths}
 
     roles = []
-    if has_account(spec):
+    if accounts:
         roles.append(role("push", ["registry"], [ci], "base-images", "image", "library", "shared-pipeline"))
         roles.append(role("read", ["registry-reader"], [ci, cd]))
     registers = ["release", "library", *(["app-preview"] if spec.features.previews else [])]
     roles.append(role("register", ["registrar"], [ci], *registers))
-    if scanners := [name for name in ("snyk", "sonarqube") if getattr(scanning, name)]:
+    if scanners:
         roles.append(role("scan", scanners, [ci]))
+    roles.append(role("age", ["registrar", *accounts, *scanners], [ci], "late-rotation", part="metadata"))
     return roles
 
 

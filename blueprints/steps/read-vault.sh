@@ -5,10 +5,12 @@ set -euo pipefail
 usage() {
   cat <<'HELP'
 Usage: read-vault.sh [--output] ROLE SECRET KEY...
+       read-vault.sh --written ROLE SECRET
 
 Print KEYs of the secret `pipeline/SECRET` of the platform's store in Vault as JSON, or set each as an output of this step.
 
-  --output  set outputs, which logs mask, and print nothing
+  --output   set outputs, which logs mask, and print nothing
+  --written  print when the secret was written last, and nothing of it
 
 GitHub's OIDC token of this job (see github-token.sh) is exchanged for a token of Vault, which reads what the role
 ROLE allows and is revoked at once. Roles are in vault/ of the repository with the deployment state, which says for
@@ -39,12 +41,19 @@ set_outputs() {
     <<<"$1" >>"${GITHUB_OUTPUT:?}"
 }
 
-output=false
+mode=print
 case "${1:-}" in
   --help) usage; exit 0 ;;
-  --output) output=true; shift ;;
+  --output) mode=output; shift ;;
+  --written) mode=written; shift ;;
 esac
-[ $# -ge 3 ] || fail "a role, a secret and a key of it are needed (see --help)"
+if [ "$mode" = written ]; then
+  [ $# -eq 2 ] || fail "a role and a secret are needed (see --help)"
+  part=metadata
+else
+  [ $# -ge 3 ] || fail "a role, a secret and a key of it are needed (see --help)"
+  part=data
+fi
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 config="$scripts/../config"
 platform="$(jq --raw-output .name "$config/platform.json")"
@@ -53,7 +62,7 @@ address="$(jq --raw-output '.vault.address // empty' "$config/platform.json")"
 authority=()
 [ ! -f "$config/vault.pem" ] || authority=(--cacert "$config/vault.pem")
 role="$platform.platform.pipeline.$1"
-place="$platform-platform/data/pipeline/$2"
+place="$platform-platform/$part/pipeline/$2"
 shift 2
 
 token="$("$scripts/github-token.sh" "$address")"
@@ -63,11 +72,15 @@ answer="$(jq --raw-input --arg role "$role" '{role: $role, jwt: .}' <<<"$token" 
 header="$(jq --exit-status --raw-output '"header = \"X-Vault-Token: \(.auth.client_token)\""' <<<"$answer")"
 trap revoke EXIT
 answer="$(ask --config - "$address/v1/$place" <<<"$header")" || fail "Vault has nothing at $place that $role may read"
+if [ "$mode" = written ]; then
+  jq --exit-status --raw-output .data.updated_time <<<"$answer"
+  exit
+fi
 found="$(jq '.data.data | with_entries(select(.key | IN($ARGS.positional[])))' --args "$@" <<<"$answer")"
 for key in "$@"; do
   jq --exit-status --arg key "$key" '.[$key] | strings | length > 0' <<<"$found" >/dev/null || fail "$place has no $key"
 done
-if [ "$output" = true ]; then
+if [ "$mode" = output ]; then
   set_outputs "$found"
 else
   printf '%s\n' "$found"

@@ -27,6 +27,7 @@ from tests.blueprints.cd_repo.support import script
 from tests.blueprints.cd_repo.test_vault import policies_of
 from tests.blueprints.cd_repo.vaults import TOKEN, FakeVault, serving
 from tests.blueprints.ci_repo.test_login_registry import SKOPEO, logins
+from tests.blueprints.ci_repo.test_scan_deployed import GH
 from tests.blueprints.ci_repo.toolbox import Toolbox
 from tests.platform import Platform, render_spec, spec_of
 from tests.tools import run, tool
@@ -90,6 +91,8 @@ class Server:
         readable = self.policies.get(self.alive.get(token, ""), set())
         place = path.removeprefix("v1/")
         secret = SECRETS.get(place.rpartition("/")[2])
+        if "/metadata/" in place and place in readable:
+            return {"data": {"updated_time": "2026-01-02T03:04:05.1234567Z", "custom_metadata": None}}
         return (
             {"data": {"data": secret}} if host == "vault.acme.example:8200" and secret and place in readable else None
         )
@@ -181,6 +184,7 @@ JOBS = {
     ("acme/ci-repo", "release.yml", MAIN): {"read", "scan", "register"},
     ("acme/ci-repo", "app-preview.yml", MAIN): {"read", "scan", "register"},
     ("acme/ci-repo", "quality.yml", MAIN): {"read", "scan"},
+    ("acme/ci-repo", "late-rotation.yml", MAIN): {"read", "scan", "age"},
     ("acme/ci-repo", "release.yml", "refs/heads/try"): {"read", "scan"},
     ("acme/ci-repo", "image.yml", "refs/pull/1/merge"): {"read", "scan"},
     ("acme/cd-repo", "validate.yml", "refs/pull/1/merge"): {"read"},
@@ -191,7 +195,7 @@ JOBS = {
 
 
 def test_a_job_reads_what_its_workflow_is_for_and_nothing_else(server: Server) -> None:
-    for job, role in product(JOBS, ("push", "read", "register", "scan")):
+    for job, role in product(JOBS, ("push", "read", "register", "scan", "age")):
         shown = b64encode(json.dumps({**claims(*job), "aud": ADDRESS}).encode()).decode()
         asked = {"role": f"acme.platform.pipeline.{role}", "jwt": shown}
         let_in = server.post("v1/auth/jwt-github/login", "", asked) is not None
@@ -206,6 +210,7 @@ def test_a_job_reads_what_its_workflow_is_for_and_nothing_else(server: Server) -
         "acme.platform.pipeline.push": {"acme-platform/data/pipeline/registry"},
         "acme.platform.pipeline.read": {"acme-platform/data/pipeline/registry-reader"},
         "acme.platform.pipeline.register": {"acme-platform/data/pipeline/registrar"},
+        "acme.platform.pipeline.age": {f"acme-platform/metadata/pipeline/{name}" for name in SECRETS},
         "acme.platform.pipeline.scan": {f"acme-platform/data/pipeline/{name}" for name in ("snyk", "sonarqube")},
     }
 
@@ -293,6 +298,24 @@ def test_the_account_of_the_image_registry_comes_from_vault(
     assert server.alive == {}
 
 
+def test_vault_says_when_secrets_were_written(vaulted: Platform, server: Server, tools: Toolbox) -> None:
+    tools.add("gh", "")
+    server.job = claims("acme/ci-repo", "late-rotation.yml")
+    done = in_job(tools, vaulted.ci / "scripts/list-secrets", "--output", str(tools.folder / "secrets.json"))
+    assert done.returncode == 0, done.stderr
+    listed = json.loads((tools.folder / "secrets.json").read_text())
+    assert {one["name"] for one in listed} == {f"pipeline/{name}" for name in SECRETS}
+    assert {one["written"] for one in listed} == {"2026-01-02T03:04:05.1234567Z"}
+    assert server.alive == {}
+    tools.add("gh", GH)
+    state = {"FAKE_GH_STATE": str(tools.folder / "issues.json")}
+    late = in_job(
+        tools, vaulted.ci / "scripts/report-secrets", "--secrets", str(tools.folder / "secrets.json"), **state
+    )
+    assert late.returncode == 1
+    assert "5 secrets are to be replaced" in late.stderr
+
+
 def test_github_keeps_what_it_takes_to_begin(vaulted: Platform) -> None:
     kept = {}
     for repository in (vaulted.ci, vaulted.cd):
@@ -302,7 +325,7 @@ def test_github_keeps_what_it_takes_to_begin(vaulted: Platform) -> None:
         checks = "--enable=check-unassigned-uppercase,deprecate-which,quote-safe-concat"
         run(tool("shellcheck"), checks, *(repository / "scripts").glob("*.sh"))
         texts = [file.read_text() for file in (repository / ".github/workflows").glob("*.yml")]
-        kept[repository.name] = set(re.findall(r"secrets\.(\w+)", "".join(texts)))
+        kept[repository.name] = set(re.findall(r"secrets\.([A-Z_]+)", "".join(texts)))
     assert kept["ci-repo"] == {"READER_APP_PRIVATE_KEY"}
     assert kept["cd-repo"] == {"DEPLOYER_APP_PRIVATE_KEY", "SMOKE_KUBECONFIG"}
     # The jobs that run a team's tests, and the one that signs, are in a file whose other jobs ask for nothing.
@@ -341,7 +364,8 @@ def test_roles_of_jobs_go_when_the_spec_no_longer_asks(vaulted: Platform, server
     server.vault.asked.clear()
     configure(tmp_path / "cd", server.vault)
     assert sorted(server.vault.asked) == [
-        f"DELETE auth/jwt-github/role/acme.platform.pipeline.{role}" for role in ("push", "read", "register", "scan")
+        f"DELETE auth/jwt-github/role/acme.platform.pipeline.{role}"
+        for role in ("age", "push", "read", "register", "scan")
     ], "and what somebody else made at another login stays"
 
 

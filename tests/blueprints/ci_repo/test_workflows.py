@@ -61,12 +61,22 @@ def test_a_broken_workflow_would_be_found(ci: Path) -> None:
 
 def test_each_service_has_a_pipeline(platform: Platform) -> None:
     services = [service["name"] for service in answers_of(platform.name, "ci-repo")["services"]]
-    shared = {"app-push.yml", "base-images.yml", "batch.yml", "library.yml", "reconcile.yml", "release.yml"}
+    shared = {
+        "app-push.yml",
+        "base-images.yml",
+        "batch.yml",
+        "late-rotation.yml",
+        "library.yml",
+        "reconcile.yml",
+        "release.yml",
+    }
     shared |= {"image.yml", "shared-pipeline.yml"}
     if answers_of(platform.name, "ci-repo")["previews"]:
         shared.add("app-preview.yml")
     if answers_of(platform.name, "ci-repo")["scanning"]["trivy"]:
         shared.add("scan-deployed.yml")
+    if answers_of(platform.name, "ci-repo")["scanning"]["sonarqube"]:
+        shared.add("quality.yml")
     assert set(workflows(platform.ci)) - shared == {f"{service}-pipeline.yml" for service in services}
 
 
@@ -201,8 +211,8 @@ def test_only_the_image_registry_in_use_gets_a_permission_or_a_password(platform
     ],
 )
 def test_a_scanner_is_there_when_it_is_on(platform: Platform, switch: str, step: str) -> None:
-    folder = platform.ci / ".github" / "workflows"
-    text = (folder / "shared-pipeline.yml").read_text() + (folder / "image.yml").read_text()
+    files = (platform.ci / ".github" / "workflows").glob("*.yml")
+    text = "".join(file.read_text() for file in files if file.name in ("image.yml", "quality.yml"))
     assert (step in text) == answers_of(platform.name, "ci-repo")["scanning"][switch]
 
 
@@ -217,7 +227,9 @@ def test_only_code_scanning_may_write_security_events(platform: Platform) -> Non
 def test_sonarqube_waits_for_its_quality_gate_and_no_image_is_made_without(platform: Platform) -> None:
     pipeline = workflows(platform.ci)["shared-pipeline.yml"]["jobs"]
     if answers_of(platform.name, "ci-repo")["scanning"]["sonarqube"]:
-        (step,) = [step for step in pipeline["quality"]["steps"] if "sonarqube" in step.get("uses", "")]
+        assert pipeline["quality"]["uses"] == "./.github/workflows/quality.yml"
+        quality = workflows(platform.ci)["quality.yml"]["jobs"]["quality"]
+        (step,) = [step for step in quality["steps"] if "sonarqube" in step.get("uses", "")]
         assert "-Dsonar.qualitygate.wait=true" in step["with"]["args"]
         assert "continue-on-error" not in step
         assert pipeline["image"]["needs"] == ["test", "quality"]
@@ -235,7 +247,7 @@ def test_every_secret_that_is_used_is_passed_down_and_named_in_the_readme(platfo
     readme = (platform.ci / "README.md").read_text()
     for file, workflow in workflows(platform.ci).items():
         text = (platform.ci / ".github" / "workflows" / file).read_text()
-        used = set(re.findall(r"\b(?:secrets|vars)\.(\w+)", text))
+        used = set(re.findall(r"\b(?:secrets|vars)\.([A-Z]\w*)", text))
         assert all(f"`{name}`" in readme for name in used), file
         if declared := workflow[True].get("workflow_call", {}).get("secrets"):
             assert set(re.findall(r"secrets\.(\w+)", text)) == set(declared), file
