@@ -475,7 +475,8 @@ def _routes(draft: Draft) -> Iterator[Fault]:
     if platform is None or not draft.environments:
         return
     ordered = [draft.environments[index] for index in sorted(draft.environments)]
-    spec = Spec.model_construct(platform=platform, environments=ordered)
+    spec = Spec.model_construct(platform=platform, environments=ordered, features=draft.features)
+    theirs = _hosts_of_add_ons(spec)
     # Where each address leads: to a service in an environment.
     taken: dict[tuple[str, str], list[tuple[Service, Environment]]] = {}
     for index, service in draft.services.items():
@@ -496,6 +497,8 @@ def _routes(draft: Draft) -> Iterator[Fault]:
                 message = f"the host `{host}` has more than {names.MAX_HOST} characters"
             elif any(len(label) > names.MAX_LABEL for label in host.split(".")):
                 message = f"a part of the host `{host}` has more than {names.MAX_LABEL} characters"
+            elif host in theirs:
+                message = f"the host `{host}` is where {theirs[host]} is; set `host` to another here"
             elif ".." in path or "//" in path:
                 message = f"the path `{path}` may not hold `..` or `//`"
             else:
@@ -507,6 +510,18 @@ def _routes(draft: Draft) -> Iterator[Fault]:
             if message not in told and not (told and place == ("services", index, "route")):
                 yield Fault(place, message)
             told.add(message)
+
+
+def _hosts_of_add_ons(spec: Spec) -> dict[str, str]:
+    """Return what answers at the hosts that the platform keeps for itself."""
+    found = {}
+    if argocd := resolve.argocd_host(spec):
+        found[argocd] = "Argo CD"
+    if spec.features.observability.grafana is True:
+        for environment in resolve.environments(spec):
+            if grafana := resolve.grafana_host(spec, environment.cluster):
+                found[grafana] = "Grafana"
+    return found
 
 
 def _certificates(draft: Draft) -> Iterator[Fault]:
