@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +23,19 @@ class Server:
     command: list[str]
     port: int
     url: str
+    # For one that is no store: where it runs, and with what in its environment.
+    cwd: Path | None = None
+    environment: Mapping[str, str] | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            self.command,
+            cwd=self.cwd,
+            env={**os.environ, **(self.environment or {})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         eventually(self._answers)
 
     def _answers(self) -> bool:
