@@ -100,7 +100,7 @@ class RunnerLabels(Model):
     test: RunnerLabel | None = None
     """Jobs that test what is changed: services, charts, manifests. Default: `label`."""
     build: RunnerLabel | None = None
-    """Jobs that build and scan images. Default: `label`."""
+    """Jobs that build and scan images, or run all services at once. Default: `label`."""
     sign: RunnerLabel | None = None
     """Jobs that sign; no team's code runs there. Default: `label`."""
     deploy: RunnerLabel | None = None

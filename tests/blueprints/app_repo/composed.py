@@ -17,7 +17,6 @@ from tests.blueprints.app_repo import stores
 from tests.blueprints.app_repo.languages import LANGUAGES
 from tests.blueprints.app_repo.process import free_port
 from tests.blueprints.app_repo.stores import Server
-from tests.tools import run, tool
 
 # In the place of `docker compose`: hands on what it was asked, and ends as it is told.
 COMPOSE = """\
@@ -103,15 +102,6 @@ def language_of(app: Path, service: str) -> str | None:
     return inputs[0].split("/")[1] if inputs else None
 
 
-def command_of(app: Path, service: str, folder: Path) -> tuple[str, ...]:
-    """How a service runs, as its image runs it."""
-    language = language_of(app, service) or ""
-    if language == "go":  # A program of its own for each of them.
-        run(tool("go"), "build", "-o", folder / service, ".", cwd=app / "services" / service)
-        return (str(folder / service),)
-    return LANGUAGES[language].build(app)
-
-
 def on_loopback(value: str, places: dict[tuple[str, int], int]) -> str:
     """Return a variable of compose.yaml with addresses of this machine."""
 
@@ -148,7 +138,7 @@ def running(app: Path, folder: Path, collector: int | None = None) -> Iterator[C
             environment |= {"HOST": "127.0.0.1", "PORT": str(port), "LOG_LEVEL": "warning"}
             if "DATABASE_URL" in environment:
                 environment["DATABASE_URL"] = servers[f"{name}-postgres-rw"].url
-            command = list(command_of(app, name, folder))
+            command = list(LANGUAGES[language_of(app, name) or ""].build(app, name))
             servers[name] = Server(command, port, f"http://127.0.0.1:{port}", app / "services" / name, environment)
             stack.callback(servers[name].stop)
             servers[name].start()

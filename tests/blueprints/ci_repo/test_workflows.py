@@ -65,8 +65,10 @@ def test_each_service_has_a_pipeline(platform: Platform) -> None:
         "app-push.yml",
         "base-images.yml",
         "batch.yml",
+        "chaos.yml",
         "late-rotation.yml",
         "library.yml",
+        "nightly.yml",
         "reconcile.yml",
         "release.yml",
     }
