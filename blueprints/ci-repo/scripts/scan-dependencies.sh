@@ -41,4 +41,11 @@ command -v snyk >/dev/null || fail "snyk is not on PATH: the image is not tested
 archive="$(mktemp -d)"
 trap 'rm -rf "$archive"' EXIT
 tar -C "$image" -cf "$archive/image.tar" .
-snyk container test "oci-archive:$archive/image.tar" --file="$source/services/$service/Dockerfile" --severity-threshold=high
+status=0
+snyk container test "oci-archive:$archive/image.tar" --file="$source/services/$service/Dockerfile" --severity-threshold=high || status=$?
+case "$status" in
+  0) ;;
+  1) echo "scan-dependencies.sh: repair what is listed above, or add an exception with an end and a reason in Snyk" >&2 ;;
+  *) echo "scan-dependencies.sh: snyk failed with exit code $status: the image is not tested and must not pass" >&2 ;;
+esac
+exit "$status"

@@ -3,11 +3,13 @@
 import datetime
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.blueprints.ci_repo.toolbox import COSIGN, SYFT, Toolbox
+from tests.platform import Platform, copy_of
 from tests.tools import run
 
 # What GitHub sets in a job of ci-repo.
@@ -165,7 +167,9 @@ def test_snyk_stops_the_image_whatever_it_ends_with(scripts: Path, image: Path, 
     tools.add("snyk", f"sys.exit({code})")
     args = ("--image", image, "--service", "orders", "--source", image.parent)
     env = {**tools.env, "SNYK_TOKEN": "secret"}
-    assert run(scripts / "scan-dependencies.sh", *args, env=env, check=False).returncode == code
+    result = run(scripts / "scan-dependencies.sh", *args, env=env, check=False)
+    assert result.returncode == code
+    assert ("repair what is listed" if code == 1 else "is not tested and must not pass") in result.stderr
 
 
 def test_snyk_without_a_token_stops_the_image(scripts: Path, image: Path, tools: Toolbox) -> None:
@@ -173,6 +177,57 @@ def test_snyk_without_a_token_stops_the_image(scripts: Path, image: Path, tools:
     args = ("--image", image, "--service", "orders", "--source", image.parent)
     result = run(scripts / "scan-dependencies.sh", *args, env={**tools.env, "SNYK_TOKEN": ""}, check=False)
     assert result.returncode == 1
+    assert tools.calls == []
+
+
+@pytest.fixture
+def quality(rendered: Callable[[str], Platform], tmp_path: Path) -> Path:
+    """The script of a platform that has SonarQube."""
+    return copy_of(rendered("five-environments").ci, tmp_path / "quality") / "scripts/scan-quality.sh"
+
+
+SONAR = {"SONAR_HOST_URL": "https://sonar.acme.example", "SONAR_TOKEN": "secret"}
+
+
+def test_sonarqube_is_asked_and_its_gate_waited_for(quality: Path, source: Path, tools: Toolbox) -> None:
+    tools.add("sonar-scanner")
+    args = ("--service", "orders", "--source", source, "--version", "1-abc")
+    run(quality, *args, env={**tools.env, **SONAR})
+    (call,) = tools.calls
+    assert call[1:5] == [
+        f"-Dsonar.projectBaseDir={source}/services/orders",
+        "-Dsonar.projectKey=acme-orders",
+        "-Dsonar.projectVersion=1-abc",
+        "-Dsonar.qualitygate.wait=true",
+    ]
+    assert "-Dsonar.java.binaries=." in call, "without it the analysis of Java ends with an error"
+    assert "secret" not in " ".join(call)
+    (source / "services/orders/sonar-project.properties").write_text("sonar.sources=src\n")
+    run(quality, *args, env={**tools.env, **SONAR})
+    assert not [option for option in tools.calls[-1] if option.startswith(("-Dsonar.sources", "-Dsonar.tests"))]
+
+
+@pytest.mark.parametrize("code", [1, 2, 3])
+def test_sonarqube_stops_the_image_whatever_it_ends_with(
+    quality: Path, source: Path, tools: Toolbox, code: int
+) -> None:
+    tools.add("sonar-scanner", f"sys.exit({code})")
+    args = ("--service", "orders", "--source", source, "--version", "1")
+    result = run(quality, *args, env={**tools.env, **SONAR}, check=False)
+    assert result.returncode == 1
+    assert "the quality gate has failed or could not be asked" in result.stderr
+
+
+def test_sonarqube_without_a_server_or_a_scanner_stops_the_image(quality: Path, source: Path, tools: Toolbox) -> None:
+    args = ("--service", "orders", "--source", source, "--version", "1")
+    result = run(quality, *args, env={**SONAR, "PATH": NO_TOOLS}, check=False)
+    assert (result.returncode, "sonar-scanner is not on PATH" in result.stderr) == (1, True)
+    tools.add("sonar-scanner")
+    for missing in SONAR:
+        result = run(quality, *args, env={**tools.env, **SONAR, missing: ""}, check=False)
+        assert (result.returncode, f"{missing} is not set" in result.stderr) == (1, True)
+    for service in ("../orders", "payments", "$(touch pwned)"):
+        assert run(quality, "--service", service, *args[2:], env={**tools.env, **SONAR}, check=False).returncode == 1
     assert tools.calls == []
 
 

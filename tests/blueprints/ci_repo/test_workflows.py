@@ -208,7 +208,7 @@ def test_only_the_image_registry_in_use_gets_a_permission_or_a_password(platform
     [
         ("trivy", "ci/scripts/scan-vulnerabilities.sh"),
         ("snyk", "ci/scripts/scan-dependencies.sh"),
-        ("sonarqube", "SonarSource/sonarqube-scan-action"),
+        ("sonarqube", "ci/scripts/scan-quality.sh"),
         ("codeScanning", "github/codeql-action/upload-sarif"),
     ],
 )
@@ -231,9 +231,9 @@ def test_sonarqube_waits_for_its_quality_gate_and_no_image_is_made_without(platf
     if answers_of(platform.name, "ci-repo")["scanning"]["sonarqube"]:
         assert pipeline["quality"]["uses"] == "./.github/workflows/quality.yml"
         quality = workflows(platform.ci)["quality.yml"]["jobs"]["quality"]
-        (step,) = [step for step in quality["steps"] if "sonarqube" in step.get("uses", "")]
-        assert "-Dsonar.qualitygate.wait=true" in step["with"]["args"]
-        assert "continue-on-error" not in step
+        (step,) = [step for step in quality["steps"] if step.get("run", "").startswith("ci/scripts/scan-quality.sh ")]
+        assert "SONAR_TOKEN" in step["env"]
+        assert not [step for step in quality["steps"] if "continue-on-error" in step]
         assert pipeline["image"]["needs"] == ["test", "quality"]
     else:
         assert "quality" not in pipeline
