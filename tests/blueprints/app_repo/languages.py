@@ -48,7 +48,7 @@ def _java(app: Path, service: str) -> tuple[str, ...]:
 LANGUAGES = {
     "python": Language("orders", _python, stores="ledger", calls="catalog"),
     "go": Language("catalog", _go, stores="stock", calls="basket"),
-    "node": Language("basket", _node, stores="wishes"),
+    "node": Language("basket", _node, stores="wishes", calls="billing"),
     "java": Language("billing", _java),
 }
 

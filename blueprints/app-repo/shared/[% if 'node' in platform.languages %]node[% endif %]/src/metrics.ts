@@ -4,8 +4,8 @@ import { type Span, TraceFlags } from "@opentelemetry/api";
 import { collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from "prom-client";
 import type { PlatformSettings } from "./settings.ts";
 
-// The names are OpenTelemetry's for HTTP servers, in Prometheus' form; the bounds are those that it advises.
-const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+// The names are OpenTelemetry's for HTTP, in Prometheus' form; the bounds are those that it advises.
+export const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"]);
 
