@@ -6,10 +6,19 @@ from pathlib import Path
 import pytest
 
 from tests.blueprints.app_repo.languages import programs
-from tests.platform import copy_of
+from tests.platform import copy_of, render_spec
 from tests.tools import run
 
 pytestmark = pytest.mark.slow
+
+
+SPEC_WITH_OTHER = """\
+apiVersion: triptych/v1
+platform: {name: acme, github: {organization: acme}}
+services:
+  - {name: basket, language: node, dependsOn: [legacy]}
+  - {name: legacy, language: other}
+"""
 
 
 def results_of(printed: str) -> list[str]:
@@ -36,6 +45,15 @@ def test_exactly_the_consumers_of_what_a_provider_no_longer_says_fail(bench: Pat
         "contracts/shop--catalog.json: holds",
     ]
     assert "created_at" in broken.stdout
+
+
+def test_code_that_a_team_brings_is_asked_who_it_is_and_nothing_more(tmp_path: Path) -> None:
+    spec = tmp_path / "services.yaml"
+    spec.write_text(SPEC_WITH_OTHER)
+    contract = json.loads((render_spec(spec, tmp_path).app / "contracts/basket--legacy.json").read_text())
+    (interaction,) = contract["interactions"]
+    assert interaction["request"] == {"method": "GET", "path": "/"}
+    assert interaction["response"]["body"] == {"service": "legacy", "version": "1.2.3"}
 
 
 @pytest.mark.exhaustive
