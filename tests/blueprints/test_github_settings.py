@@ -57,7 +57,8 @@ def test_a_required_check_is_there_on_every_pull_request(platform: Platform) -> 
     for repository in platform.repositories:
         for ruleset in settings(repository)["rulesets"]:
             required = rule(ruleset, "required_status_checks")["required_status_checks"]
-            assert {one["context"] for one in required} <= checks_of(repository), repository.name
+            assert [one["context"] for one in required] == ["gate"]
+            assert "gate" in checks_of(repository), repository.name
 
 
 def test_each_environment_s_branch_has_rules(platform: Platform) -> None:

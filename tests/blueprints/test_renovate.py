@@ -147,6 +147,7 @@ def test_renovate_finds_what_is_pinned(rendered: Callable[[str], Platform], tmp_
         ("regex", "shared/java/pom.xml", "com.google.googlejavaformat:google-java-format"),
         ("github-actions", ".github/workflows/checks.yml", "actions/checkout"),
         ("github-actions", ".github/workflows/checks.yml", "node"),
+        ("github-actions", ".github/workflows/checks.yml", "helm"),
         ("github-actions", ".github/workflows/library.yml", "helm"),
         ("regex", "helm-templates/tests/values.yaml", "docker.io/valkey/valkey"),
         ("helmv3", "platform/argocd/Chart.yaml", "argo-cd"),

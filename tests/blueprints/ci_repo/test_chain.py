@@ -214,7 +214,7 @@ def test_a_change_of_the_library_is_tested_published_and_proposed(github: GitHub
     change(github.ci / LIBRARY / "templates/_pod.yaml", "GracePeriodSeconds: 45", "GracePeriodSeconds: 46")
     commit(github.ci, "Give pods a second more")
     run("git", "push", "--quiet", github.folder / "acme/ci-repo", "HEAD:main", cwd=github.ci)
-    refused = github.act("pull_request", "library.yml", {"pull_request": {"number": 1}}, env)
+    refused = github.act("pull_request", "checks.yml", {"pull_request": {"number": 1}}, env)
     assert not refused.succeeded
     assert "cases passed" in refused.output
     assert f"Raise `version` in {LIBRARY}/Chart.yaml." in refused.output

@@ -1,5 +1,7 @@
 """The workflows: clean under the linters of their field, and true to the rules that no linter knows."""
 
+import itertools
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -67,6 +69,7 @@ def test_each_service_has_a_pipeline(platform: Platform) -> None:
         "batch.yml",
         "chaos.yml",
         "late-rotation.yml",
+        "checks.yml",
         "library.yml",
         "nightly.yml",
         "reconcile.yml",
@@ -181,6 +184,45 @@ def test_no_running_deployment_is_cancelled(platform: Platform) -> None:
     for file, workflow in workflows(platform.ci).items():
         assert workflow.get("concurrency", {}).get("cancel-in-progress", False) is False, file
     assert "concurrency" not in workflows(platform.ci)["release.yml"]
+
+
+def test_nothing_that_a_pull_request_left_in_a_cache_is_read(platform: Platform) -> None:
+    previews = answers_of(platform.name, "ci-repo")["previews"]
+    for file, name, job in jobs(platform.ci):
+        for step in job.get("steps", []):
+            action, given = step.get("uses", "").partition("@")[0], step.get("with", {})
+            assert not action.startswith("actions/cache"), f"{file}: {name}"
+            if action.startswith("aquasecurity/trivy-action"):
+                assert (given.get("cache") == "false") is previews, f"{file}: {name}"
+            if action == "actions/setup-go":
+                assert given["cache"] is False, f"{file}: {name}"
+            if action == "actions/setup-node":
+                assert given["package-manager-cache"] is False, f"{file}: {name}"
+            if action in ("actions/setup-python", "actions/setup-java"):
+                assert "cache" not in given, f"{file}: {name}"
+
+
+def test_a_pull_request_passes_when_every_check_did(platform: Platform) -> None:
+    checks = workflows(platform.ci)["checks.yml"]["jobs"]
+    gate = checks.pop("gate")
+    assert set(gate["needs"]) == set(checks)
+    (step,) = gate["steps"]
+    for results in itertools.product(("success", "failure", "cancelled", "skipped"), repeat=2):
+        needs = {name: {"result": result} for name, result in zip(checks, results, strict=True)}
+        done = run("bash", "-e", "-c", step["run"], env={"NEEDS": json.dumps(needs)}, check=False)
+        assert (done.returncode == 0) is (set(results) == {"success"})
+
+
+def test_files_that_cannot_be_read_are_all_named(ci: Path) -> None:
+    assert run(ci / "scripts/check-files").stdout == "All files can be read.\n"
+    (ci / "scripts/test-service.sh").write_text("#!/usr/bin/env bash\nif true; then\n")
+    (ci / "scripts/config").write_text("#!/usr/bin/env python3\nif True\n")
+    (ci / "config/graph.json").write_text("{")
+    (ci / "config/vulnerability-exceptions.txt").write_text("CVE-2026-1\n")
+    done = run(ci / "scripts/check-files", check=False)
+    assert done.returncode == 1
+    for file in ("test-service.sh", "/config", "graph.json", "vulnerability-exceptions.txt"):
+        assert f"{file} has the fault above" in done.stderr
 
 
 def test_good_builds_are_registered_when_others_failed(platform: Platform) -> None:
