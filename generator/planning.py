@@ -18,6 +18,7 @@ from generator.errors import InputError, RefusedError
 from generator.existing import commit_to_update, read_answers, refuse_renamed
 from generator.leftovers import leftovers
 from generator.projection import Repository
+from generator.renames import follow_renames
 from generator.rendering import Renderer, renderer
 from generator.safeguard import restore_edits
 from generator.template import Template
@@ -229,6 +230,7 @@ def _plan_update(plan: RepositoryPlan, render: Renderer, work: Path, plans: list
     for path in rejected:
         (scratch / path).unlink()
     torn = restore_edits(scratch, work, head=head, base=base, new=new)
+    follow_renames(scratch, work, head=head, base=base, new=new)
     conflicts = {*git.unmerged_files(scratch), *(path.removesuffix(".rej") for path in rejected), *torn}
     _vendor(plan, scratch, plans, edited=head.keys() - base.keys() - made.keys())
     base |= made

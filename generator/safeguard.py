@@ -7,6 +7,7 @@ in that patch, and the new render would silently take its place.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from generator import git
@@ -44,13 +45,13 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
         and result.get(path) in (head[path], new[path])
         and (
             path not in base
-            or _merged(scratch, work, [head[path], base[path], new[path]]) != _content(scratch, result[path][1])
+            or _merged(scratch, work, [head[path], base[path], new[path]]) != content(scratch, result[path][1])
         )
     ]
     # Copier drops the bytes of a text that are not UTF-8.
     for path in sorted(head.keys() & base.keys() & new.keys() & result.keys()):
         apart = len({head[path], base[path], new[path], result[path]}) == 4
-        if apart and not path.startswith(STATE) and not _is_utf8(_content(scratch, head[path][1])):
+        if apart and not path.startswith(STATE) and not _is_utf8(content(scratch, head[path][1])):
             merged = _merged(scratch, work, [head[path], base[path], new[path]])
             if merged is None:
                 torn.append(path)
@@ -65,14 +66,26 @@ def restore_edits(scratch: Path, work: Path, *, head: Tree, base: Tree, new: Tre
         options = ("--force", "HEAD", "--pathspec-from-file=-", "--pathspec-file-nul")
         git.git(scratch, "--literal-pathspecs", "checkout", *options, stdin=paths)
     for path in torn:
-        entries = [(stage, tree[path]) for stage, tree in enumerate((base, head, new), start=1) if path in tree]
-        nothing = "0" * len(head[path][1])
-        stages = [f"0 {nothing}\t{path}\0", *(f"{mode} {blob} {stage}\t{path}\0" for stage, (mode, blob) in entries)]
-        git.git(scratch, "update-index", "-z", "--index-info", stdin="".join(stages))
+        unmerge(scratch, path, {stage: tree[path] for stage, tree in enumerate((base, head, new), 1) if path in tree})
     return set(torn)
 
 
-def _content(scratch: Path, blob: str) -> bytes:
+def unmerge(scratch: Path, path: str, entries: Mapping[int, Entry]) -> None:
+    """Say in the index that the merge of a file is not settled.
+
+    Args:
+        scratch: The repository.
+        path: The file.
+        entries: What it is by stage: 1 for what both sides began with, 2 for the user's, 3 for the template's.
+    """
+    nothing = "0" * len(next(iter(entries.values()))[1])
+    stages = [f"0 {nothing}\t{path}\0"]
+    stages += [f"{mode} {blob} {stage}\t{path}\0" for stage, (mode, blob) in entries.items()]
+    git.git(scratch, "update-index", "-z", "--index-info", stdin="".join(stages))
+
+
+def content(scratch: Path, blob: str) -> bytes:
+    """Return what a repository has under an id."""
     command = ["git", "cat-file", "blob", blob]
     return subprocess.run(command, cwd=scratch, stdout=subprocess.PIPE, env=git.environment(), check=True).stdout
 
@@ -91,7 +104,7 @@ def _merged(scratch: Path, work: Path, entries: list[Entry]) -> bytes | None:
         return None
     files = [work / f"merge-{number}" for number in range(3)]
     for file, (_, blob) in zip(files, entries, strict=True):
-        file.write_bytes(_content(scratch, blob))
+        file.write_bytes(content(scratch, blob))
     command = ["git", "merge-file", "-p", "--quiet", *map(str, files)]
     merged = subprocess.run(command, cwd=work, capture_output=True, env=git.environment(), check=False)
     return merged.stdout if merged.returncode == 0 else None

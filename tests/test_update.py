@@ -83,6 +83,42 @@ def test_a_file_that_the_user_deleted_does_not_come_back(bench: Workbench) -> No
     assert not readme.exists()
 
 
+def test_a_change_of_the_template_follows_a_file_that_the_user_renamed(bench: Workbench) -> None:
+    mine = bench.app / "services/orders/mine.txt"
+    git(bench.app, "mv", "services/orders/about.txt", "services/orders/mine.txt")
+    bench.change_file(mine, "line 3\n", "line 3, ours\n")
+    bench.template.edit(ABOUT, "line 18\n", "line 18, newer\n")
+    bench.template.release("v1.1.0")
+
+    plan = bench.run("plan")
+    bench.apply()
+
+    assert "merged with edits      services/orders/mine.txt" in plan.out
+    assert mine.read_text() == "orders\n" + LINES.replace("line 3\n", "line 3, ours\n").replace("18\n", "18, newer\n")
+    assert not (bench.app / "services/orders/about.txt").exists()
+    assert "Plan: nothing changes." in bench.apply().out
+
+
+def test_what_both_sides_changed_in_a_renamed_file_is_a_conflict(bench: Workbench) -> None:
+    mine = bench.app / "services/orders/mine.txt"
+    git(bench.app, "mv", "services/orders/about.txt", "services/orders/mine.txt")
+    bench.change_file(mine, "line 9\n", "line 9, ours\n")
+    bench.template.edit(ABOUT, "line 9\n", "line 9, theirs\n")
+    bench.template.release("v1.1.0")
+    before = bench.heads()
+
+    refused = bench.run("apply")
+    assert refused.code == 1
+    assert "conflict               services/orders/mine.txt" in refused.out
+    assert bench.heads() == before
+    bench.run("apply", "--keep-conflicts")
+
+    assert (
+        "<<<<<<< before updating\nline 9, ours\n=======\nline 9, theirs\n>>>>>>> after updating\n" in mine.read_text()
+    )
+    assert "UU services/orders/mine.txt" in git(bench.app, "status", "--porcelain").splitlines()
+
+
 def test_a_file_that_the_user_added_to_a_service_stays_as_it_is(bench: Workbench) -> None:
     notes = bench.app / "services/orders/NOTES.md"
     bench.add_file(notes, "ours\n")

@@ -11,7 +11,7 @@ import yaml
 from generator.resolve import local_ports
 from generator.spec import load_spec, parse_spec
 from tests.platform import MORE_NAMES, NAMES, Platform, copy_of, render_spec, spec_of
-from tests.tools import exhaustive_tool, run, tool
+from tests.tools import exhaustive_tool, run, system_tool, tool
 
 PINNED = re.compile(r"[a-z0-9.-]+\.[a-z]+/[a-z0-9./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 DASHBOARD = "platform/kube-prometheus-stack/dashboards/service.json"
@@ -219,3 +219,9 @@ def test_settings_come_out_as_they_were_written(tmp_path: Path) -> None:
 def test_the_collector_takes_its_configuration(example: Platform) -> None:
     result = run(exhaustive_tool("bin/otelcol"), "validate", "--config", example.app / "compose/collector.yaml")
     assert "deprecated" not in result.stderr
+
+
+@pytest.mark.exhaustive
+def test_prometheus_takes_its_configuration(platform: Platform) -> None:
+    program = system_tool("promtool", package="prometheus")
+    run(program, "check", "config", platform.app / "compose/prometheus.yaml")
