@@ -4,14 +4,18 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from tests.blueprints.app_repo.process import started
+from tests.blueprints.app_repo.process import free_port, started
+from tests.blueprints.ci_repo.machine import builder
 from tests.platform import Platform
 from tests.tools import run, system_tool, tool
 
@@ -182,3 +186,74 @@ def test_the_steps_of_a_java_service_make_one_that_runs(languages: Platform, tmp
         assert json.loads(service.get("/")[1])["version"] == "1.2.3"
         assert service.stop()[0] == 0
     assert not [path.name for path in (tmp_path / "service/lib").iterdir() if "junit" in path.name]
+
+
+# What the two bases of a Go service hold: a shell and the toolchain; and no more than the certificates of authorities.
+BASES = """\
+FROM scratch AS build
+COPY build /
+ENV PATH=/usr/local/go/bin:/bin GOTOOLCHAIN=local GOPATH=/go
+FROM scratch AS base
+COPY certificates /etc/ssl/certs
+"""
+
+
+def make_bases(folder: Path, env: dict[str, str]) -> None:
+    """Make localhost/build and localhost/base out of what packages brought to this machine."""
+    shell = system_tool("dash", package="dash")
+    libraries = re.findall(r"(/\S+) \(0x", run("ldd", shell).stdout)
+    certificates = Path("/etc/ssl/certs/ca-certificates.crt")
+    toolchain = run(tool("go"), "env", "GOROOT", cwd=folder).stdout.strip()
+    for source, target in [
+        (shell, "build/bin/sh"),
+        *((library, f"build{library}") for library in libraries),
+        (certificates, f"build{certificates}"),
+        (certificates, f"certificates/{certificates.name}"),
+    ]:
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, folder / target)
+    shutil.copytree(toolchain, folder / "build/usr/local/go")
+    (folder / "build/tmp").mkdir(mode=0o777)
+    (folder / "Dockerfile").write_text(BASES)
+    for name in ("build", "base"):
+        run("buildah", "build", f"--target={name}", f"--tag=localhost/{name}", folder, env=env)
+
+
+@pytest.mark.exhaustive
+def test_a_go_image_is_built_and_runs_as_nobody(languages: Platform, tmp_path: Path) -> None:
+    env = builder(tmp_path)
+    (tmp_path / "bases").mkdir()
+    make_bases(tmp_path / "bases", env)
+    dockerfile = languages.app / "services/catalog/Dockerfile"
+    arguments = [f"--build-arg={name}_IMAGE=localhost/{name.lower()}" for name in ("BUILD", "BASE")]
+    arguments += ["--build-arg=VERSION=1.2.3", "--tag=localhost/catalog", f"--file={dockerfile}"]
+    run("buildah", "build", *arguments, languages.app, env=env)
+    container = run("buildah", "from", "localhost/catalog", env=env).stdout.strip()
+    root = Path(run("buildah", "mount", container, env=env).stdout.strip())
+    # Beside the service there is nothing that could be run.
+    assert [path for path in root.rglob("*") if path.is_file() and os.access(path, os.X_OK)] == [root / "service"]
+
+    port = free_port()
+    command = ("buildah", "run", f"--env=PORT={port}", container, "--", "/service")
+    with subprocess.Popen(command, env={**os.environ, **env}, stdout=subprocess.DEVNULL) as process:
+        try:
+            about = json.loads(answer_of(f"http://127.0.0.1:{port}/"))
+            (service,) = run("pgrep", "--full", "--exact", "/service").stdout.split()
+            status = Path(f"/proc/{service}/status").read_text()
+        finally:
+            process.terminate()
+    assert (about["service"], about["version"]) == ("catalog", "1.2.3")
+    assert re.search(r"^Uid:\s+10001\s+10001", status, re.MULTILINE)
+    assert re.search(r"^CapEff:\s+0{16}$", status, re.MULTILINE)
+
+
+def answer_of(url: str) -> bytes:
+    """Return what a server says, once it is there."""
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 (an address of this test)
+                content: bytes = answer.read()
+                return content
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"no answer from {url}")
