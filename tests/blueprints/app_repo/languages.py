@@ -49,7 +49,7 @@ LANGUAGES = {
     "python": Language("orders", _python, stores="ledger", calls="catalog"),
     "go": Language("catalog", _go, stores="stock", calls="basket"),
     "node": Language("basket", _node, stores="wishes", calls="billing"),
-    "java": Language("billing", _java),
+    "java": Language("billing", _java, stores="parcels"),
 }
 
 

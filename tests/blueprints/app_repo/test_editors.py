@@ -52,7 +52,7 @@ def test_the_editor_is_recommended_what_the_dev_container_installs(platform: Pla
 
 def test_the_dev_container_forwards_every_port(rendered: Callable[[str], Platform]) -> None:
     ports = read(rendered("languages").app, ".devcontainer/devcontainer.json")["forwardPorts"]
-    assert ports == [3000, 8080, *range(9000, 9006), 9090, 16686]
+    assert ports == [3000, 8080, *range(9000, 9007), 9090, 16686]
 
 
 @pytest.fixture

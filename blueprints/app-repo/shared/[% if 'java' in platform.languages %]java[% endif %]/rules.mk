@@ -20,6 +20,12 @@ shared/java/test:
 $(JAVA_MODULES:%=%/test): %/test:
 	@echo "== $*" && $(MAVEN) -Dservice="$(notdir $*)" test >&2
 
+# Each service has servers of its own.
+INTEGRATION += $(sort $(foreach test,DatabaseTest CacheTest,$(call services-with,src/test/java/app/service/$(test).java)))
+$(JAVA_MODULES:%=%/integration): %/integration:
+	@echo "== $*"
+	@scripts/with-stores $(MAVEN) -Dtarget=target/integration -Dservice="$(notdir $*)" -DexcludedGroups=none -Dgroups=integration test >&2
+
 # The compiler's warnings are errors.
 shared/java/lint:
 	@echo "== shared/java" && $(MAVEN) -Dtarget=target/lint spotless:check test-compile >&2

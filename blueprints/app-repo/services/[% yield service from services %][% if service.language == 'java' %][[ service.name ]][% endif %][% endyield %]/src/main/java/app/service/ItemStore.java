@@ -2,50 +2,22 @@
 package app.service;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
-import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
-import java.util.TreeMap;
 import java.util.UUID;
 
-/** Keeps items in this process: each replica has its own, and a restart forgets them. */
-final class ItemStore {
+/** Items, each with a position that rises. */
+interface ItemStore {
 
-  private final TreeMap<Long, Item> items = new TreeMap<>();
-  private final Map<UUID, Long> positions = new HashMap<>();
-  private long last;
+  void add(Item item);
 
-  synchronized void add(Item item) {
-    last++;
-    items.put(last, item);
-    positions.put(item.id(), last);
-  }
-
-  synchronized Optional<Item> get(UUID id) {
-    return Optional.ofNullable(positions.get(id)).map(items::get);
-  }
+  Optional<Item> get(UUID id);
 
   /** Returns whether there was one. */
-  synchronized boolean remove(UUID id) {
-    Long position = positions.remove(id);
-    return position != null && items.remove(position) != null;
-  }
+  boolean remove(UUID id);
 
   /** Returns at most so many items behind a position, oldest first. */
-  synchronized Page list(int limit, long after) {
-    List<Item> found = new ArrayList<>();
-    Long next = null;
-    for (Map.Entry<Long, Item> entry : items.tailMap(after, false).entrySet()) {
-      if (found.size() == limit) {
-        return new Page(found, next);
-      }
-      found.add(entry.getValue());
-      next = entry.getKey();
-    }
-    return new Page(found, null);
-  }
+  Page list(int limit, long after);
 
   /** Some items; next is what `after` has to be for the page that follows, null on the last. */
   @JsonInclude(JsonInclude.Include.ALWAYS)

@@ -33,7 +33,7 @@ class RoutesTest {
   void start() {
     ServiceSettings settings = ServiceSettings.read(Environment.ofTest());
     Logs.start(settings.platform());
-    service = Routes.service(settings, new ItemStore());
+    service = Routes.service(settings, new MemoryStore());
     service.start();
   }
 

@@ -13,10 +13,12 @@ import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Function;
 
 /**
  * Reads settings: a variable, else the file that VARIABLE_FILE names, else service.toml, else a
@@ -49,7 +51,14 @@ public final class Environment {
 
   /** Returns the environment of a test: the service.toml that is built in, and any free port. */
   public static Environment ofTest() {
-    Environment environment = over(Map.of("HOST", "127.0.0.1", "LOG_LEVEL", "error"));
+    return ofTest(Map.of());
+  }
+
+  /** Returns the environment of a test that sets some variables. */
+  public static Environment ofTest(Map<String, String> variables) {
+    Map<String, String> all = new HashMap<>(Map.of("HOST", "127.0.0.1", "LOG_LEVEL", "error"));
+    all.putAll(variables);
+    Environment environment = over(all);
     environment.anyPort = true;
     return environment;
   }
@@ -102,6 +111,24 @@ public final class Environment {
   /** Returns the port to listen on: 0, which takes any that is free, is for tests alone. */
   int port() {
     return anyPort ? 0 : integer("PORT", 8080, 1, 65535);
+  }
+
+  /**
+   * Returns a setting that has a form of its own, or null after a fault; without a default it is
+   * required. Who parses throws IllegalArgumentException, in words that do not hold the value.
+   */
+  public <T> T parsed(String name, String otherwise, Function<String, T> parse) {
+    String value = lookUp(name).orElse(otherwise);
+    if (value.isEmpty()) {
+      faults.add(name + (otherwise.isEmpty() ? ": is required" : ": must not be empty"));
+      return null;
+    }
+    try {
+      return parse.apply(value);
+    } catch (IllegalArgumentException error) {
+      faults.add(name + ": " + error.getMessage());
+      return null;
+    }
   }
 
   /** Returns one of some words. */

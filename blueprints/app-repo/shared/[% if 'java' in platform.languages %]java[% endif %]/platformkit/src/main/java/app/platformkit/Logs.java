@@ -24,7 +24,9 @@ import org.slf4j.event.KeyValuePair;
 /** Logs of one JSON object a line on stdout, with the trace and span of what is running. */
 public final class Logs {
 
-  private static final String[] LIBRARIES = {"io.javalin", "org.eclipse.jetty"};
+  private static final String[] LIBRARIES = {
+    "com.zaxxer.hikari", "io.javalin", "org.eclipse.jetty"
+  };
 
   private Logs() {}
 

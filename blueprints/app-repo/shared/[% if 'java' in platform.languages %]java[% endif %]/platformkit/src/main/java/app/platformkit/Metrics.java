@@ -56,6 +56,11 @@ final class Metrics {
             settings.serviceName(), settings.serviceVersion(), settings.serviceRevision());
   }
 
+  /** Returns where further measures are registered. */
+  PrometheusRegistry registry() {
+    return registry;
+  }
+
   /** Returns a method that callers cannot make up. */
   static String known(String method) {
     return METHODS.contains(method) ? method : "_OTHER";

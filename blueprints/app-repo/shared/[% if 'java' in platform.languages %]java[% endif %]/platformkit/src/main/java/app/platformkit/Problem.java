@@ -35,6 +35,11 @@ public final class Problem extends RuntimeException {
     return new Problem(422, "The request does not validate.", faults);
   }
 
+  /** Returns the problem of what is away and comes back: the caller is told to try again. */
+  static Problem unavailable(String detail) {
+    return new Problem(503, detail);
+  }
+
   static Problem bodyTooLarge(long limit) {
     return new Problem(413, "The body may have at most " + limit + " bytes.");
   }

@@ -12,9 +12,12 @@ import io.opentelemetry.api.OpenTelemetry;
 import io.prometheus.metrics.expositionformats.ExpositionFormatWriter;
 import jakarta.servlet.DispatcherType;
 import java.nio.ByteBuffer;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -42,8 +45,13 @@ public final class Service implements AutoCloseable {
   private static final long IDLE_MILLISECONDS = 75_000;
   private static final long IDLE_MILLISECONDS_AT_THE_END = 500;
 
+  private static final String RETRY_SECONDS = "1";
+
   private final Settings settings;
   private final OpenTelemetry telemetry;
+  private final Metrics metrics;
+  private final Map<String, Check> checks;
+  private final Deque<Part> parts = new ArrayDeque<>();
   private final Javalin app;
   private ServerConnector connector;
 
@@ -51,14 +59,23 @@ public final class Service implements AutoCloseable {
   public Service(Settings settings, Map<String, Check> checks, Consumer<RoutesConfig> routes) {
     this.settings = settings;
     this.telemetry = Tracing.start(settings);
-    Metrics metrics = new Metrics(settings);
+    this.metrics = new Metrics(settings);
+    this.checks = new ConcurrentHashMap<>(checks);
     this.app =
         Javalin.create(
             config -> {
               configure(config, new Observer(metrics, telemetry));
-              addPlatformRoutes(config.routes, checks, metrics);
+              addPlatformRoutes(config.routes, this.checks, metrics);
               routes.accept(config.routes);
             });
+  }
+
+  /** Adds a part, before the start; what came last is closed first. */
+  public Service with(Part part) {
+    part.observe(metrics.registry(), telemetry);
+    checks.putAll(part.checks());
+    parts.push(part);
+    return this;
   }
 
   /** Serves until SIGTERM or SIGINT; a service that cannot start ends the process with 1. */
@@ -99,7 +116,7 @@ public final class Service implements AutoCloseable {
         .collect(Collectors.toList());
   }
 
-  /** Accepts nothing new, finishes what is running, and sends the last spans. */
+  /** Accepts nothing new, finishes what is running, closes the parts, and sends the last spans. */
   @Override
   public void close() {
     LOG.info("shutting down");
@@ -113,6 +130,7 @@ public final class Service implements AutoCloseable {
       Thread.currentThread().interrupt();
     }
     app.stop();
+    parts.forEach(Part::close);
     Tracing.flush(telemetry);
   }
 
@@ -196,6 +214,9 @@ public final class Service implements AutoCloseable {
   }
 
   private static void tell(Context context, Problem problem) {
+    if (problem.status() == 503) {
+      context.header("Retry-After", RETRY_SECONDS);
+    }
     context.status(problem.status()).json(problem.details()).contentType(Problem.MEDIA_TYPE);
   }
 
