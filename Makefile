@@ -35,7 +35,7 @@ venv: .venv/.installed-dev ## Make .venv with triptych, editable, and what its t
 
 tools: .tools/.installed ## Fill .tools with the linters and helm, kubectl, act, … that the tests run
 
-tools-exhaustive: .tools/.installed-exhaustive ## Add to .tools what the long tests run besides: Renovate, Kyverno
+tools-exhaustive: .tools/.installed-exhaustive ## Add to .tools what the long tests run besides: Renovate, Kyverno, Cosign, Syft, …
 
 lint: .venv/.installed-dev .tools/.installed ## Check this project's own files: ruff, mypy, yamllint, shellcheck
 	@status=0; \
@@ -135,7 +135,7 @@ endef
 
 # Its programs of npm, without the scripts that would compile parts of them: Renovate does without.
 .tools/.installed-exhaustive: tests/npm-tools/renovate/package.json tests/npm-tools/renovate/package-lock.json tests/install_go_tools.py $(wildcard tests/go-tools/*/*) | .tools/.installed
-	@echo "Adding Renovate to .tools (a minute, once) …"
+	@echo "Adding Renovate, and programs that are built from Go modules, to .tools (a quarter of an hour, once) …"
 	@mkdir -p .tools/renovate
 	@cp tests/npm-tools/renovate/package.json tests/npm-tools/renovate/package-lock.json .tools/renovate
 	@cd .tools/renovate && PATH="$(CURDIR)/$(TOOLS):$$PATH" npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error

@@ -28,28 +28,43 @@ class GoTool:
         module: The module, with its version.
         checksum: What go.sum would say of it.
         package: The folder of its main package.
+        environment: What the compiler has to be told besides.
     """
 
     name: str
     module: str
     checksum: str
     package: str
+    environment: tuple[tuple[str, str], ...] = ()
 
 
+# Of Cosign and Syft the versions that the actions of the generated workflows install.
 GO_TOOLS = (
+    GoTool(
+        name="cosign",
+        module="github.com/sigstore/cosign/v3@v3.0.6",
+        checksum="h1:k8XaUd9pmLknHBst/v0rUGHVdB4D9cfaBmWUaMAOocE=",
+        package="./cmd/cosign",
+    ),
     GoTool(
         name="kyverno",
         module="github.com/kyverno/kyverno@v1.19.0",
         checksum="h1:KV42j5lv9lN6WgFlt4X+Mhn0aQD0wLWzlJ/5jdWVdqI=",
         package="./cmd/cli/kubectl-kyverno",
     ),
+    GoTool(
+        name="syft",
+        module="github.com/anchore/syft@v1.42.3",
+        checksum="h1:eIeeGyqfXm/C8wpBWU50xFbOjdL37VbLatMj9nEJ6n4=",
+        package="./cmd/syft",
+    ),
 )
 
 
-def go(*args: str, cwd: str | Path = ".") -> str:
+def go(*args: str, cwd: str | Path = ".", told: tuple[tuple[str, str], ...] = ()) -> str:
     """Run the compiler of .tools; the environment decides where modules come from and how many builds run at once."""
     command = [str(TOOLS / "bin" / "go"), *args]
-    environment = {"GOFLAGS": "-mod=readonly -buildvcs=false", **os.environ}
+    environment = {"GOFLAGS": "-mod=readonly -buildvcs=false", **os.environ, **dict(told)}
     for _ in range(ATTEMPTS):
         result = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, text=True, check=False)
         if result.returncode == 0:
@@ -63,7 +78,8 @@ def build(tool: GoTool) -> None:
     if module["Sum"] != tool.checksum:
         sys.exit(f"{tool.module} is {module['Sum']}, not {tool.checksum}")
     output = str(TOOLS / "bin" / tool.name)
-    go("build", "-trimpath", "-ldflags=-s -w", "-o", output, tool.package, cwd=module["Dir"])
+    flags = ("-trimpath", "-ldflags=-s -w", "-o", output)
+    go("build", *flags, tool.package, cwd=module["Dir"], told=tool.environment)
 
 
 def build_own(module: Path) -> None:

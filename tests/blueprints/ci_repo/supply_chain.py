@@ -1,0 +1,122 @@
+"""A build's way to the registry of images and of releases, with the real Cosign and Syft.
+
+Images are signed by a key pair, without Sigstore's public log. It is told by the tools' own environment variables: the
+scripts' command lines are those that run on GitHub.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.tools import BIN, exhaustive_tool, run
+
+SIGNING = {"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json", "rekorTlogConfig": {}, "tsaConfig": {}}
+TRUST = {"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}
+# What GitHub sets in a job of ci-repo.
+GITHUB = {
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_REPOSITORY": "acme/ci-repo",
+    "GITHUB_REF": "refs/heads/main",
+    "GITHUB_SHA": "c" * 40,
+    "GITHUB_WORKFLOW_REF": "acme/ci-repo/.github/workflows/app-push.yml@refs/heads/main",
+    "GITHUB_EVENT_NAME": "repository_dispatch",
+    "GITHUB_RUN_ID": "7",
+    "GITHUB_RUN_ATTEMPT": "1",
+}
+
+
+def tools_without_internet(folder: Path) -> dict[str, str]:
+    """Return the environment in which the tools find in `folder` what they else ask the Internet for."""
+    for name in ("cosign", "syft"):
+        exhaustive_tool(f"bin/{name}")
+    folder.mkdir()
+    (folder / "signing-config.json").write_text(json.dumps(SIGNING))
+    (folder / "trusted-root.json").write_text(json.dumps(TRUST))
+    return {
+        "COSIGN_PASSWORD": "",
+        "COSIGN_SIGNING_CONFIG": str(folder / "signing-config.json"),
+        "COSIGN_TRUSTED_ROOT": str(folder / "trusted-root.json"),
+        "COSIGN_INSECURE_IGNORE_TLOG": "true",
+        "SYFT_CHECK_FOR_APP_UPDATE": "false",
+    }
+
+
+def key_pair(folder: Path) -> Path:
+    """Make a key pair in `folder`; return the key that signs. The public part is beside it, `cosign.pub`."""
+    folder.mkdir()
+    run(exhaustive_tool("bin/cosign"), "generate-key-pair", cwd=folder, env={"COSIGN_PASSWORD": ""})
+    return folder / "cosign.key"
+
+
+@dataclass
+class SupplyChain:
+    """The scripts of a ci-repo, which signs by a key pair, and what they work with.
+
+    Attributes:
+        source: A clone of app-repo.
+        registry: Address of the image registry.
+    """
+
+    ci: Path
+    source: Path
+    folder: Path
+    registry: str
+    env: dict[str, str]
+
+    @classmethod
+    def at(cls, folder: Path, ci: Path, source: Path, registry: str, env: dict[str, str]) -> "SupplyChain":
+        """Let a ci-repo push to a registry, and sign by a key pair of its own."""
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        chain = cls(ci, source, folder, registry, {**GITHUB, **env, **tools_without_internet(folder / "tools")})
+        chain.env["PATH"] = path
+        chain.sign_by(key_pair(folder / "keys"))
+        (ci / "config/signing.pub").write_bytes((folder / "keys/cosign.pub").read_bytes())
+        return chain
+
+    def sign_by(self, key: Path) -> None:
+        """Let the scripts sign by another key; they verify by the public part that they know."""
+        path = self.ci / "config/platform.json"
+        known = {"imageRegistry": f"{self.registry}/acme", "signingKey": str(key)}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **known}))
+
+    def script(self, name: str, *args: str | Path) -> tuple[int, str]:
+        """Run a script of ci-repo; return its exit code and all that it printed."""
+        done = run(self.ci / "scripts" / name, *args, cwd=self.folder, env=self.env, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def step(self, name: str, *args: str | Path) -> str:
+        """Run a script that must succeed, and return all that it printed."""
+        code, said = self.script(name, *args)
+        assert code == 0, f"{name} ended with {code}:\n{said}"
+        return said
+
+    def build(self, service: str = "orders") -> Path:
+        """Build a service's image and return its layout."""
+        image = self.folder / f"image-{service}-{len(list(self.folder.glob('image-*')))}"
+        self.step("build-image.sh", "--service", service, "--source", self.source, "--output", image)
+        return image
+
+    def plan(self, *options: str) -> dict[str, Any]:
+        """Plan a service, as the workflow does, and return the plan."""
+        self.step("detect-changes", "--source", self.source, "--only", "orders", "--output", "plan.json", *options)
+        plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
+        return plan
+
+    def push(self, image: Path, version: str, service: str = "orders") -> str:
+        """Push an image and return its reference by digest."""
+        said = self.step("push-image.sh", "--image", image, "--to", f"{self.registry}/acme/{service}:{version}")
+        return next(line for line in said.splitlines() if line.startswith(f"{self.registry}/acme/{service}@"))
+
+    def sign(self, image: Path, reference: str, commit: str) -> None:
+        """Sign an image, and attest what is in it and how it came to be."""
+        self.step("generate-sbom.sh", "--image", image, "--output", "sbom.json")
+        self.step("write-provenance", "--commit", commit, "--output", "provenance.json")
+        self.step("sign-image.sh", reference, "--sbom", "sbom.json", "--provenance", "provenance.json")
+
+    def registered(self) -> list[dict[str, str]]:
+        """Return what cd-repo would be told of the planned builds."""
+        self.step("collect-builds", "--plan", "plan.json", "--output", "builds.json")
+        builds: list[dict[str, str]] = json.loads((self.folder / "builds.json").read_text())
+        return builds
