@@ -76,6 +76,7 @@ def check(draft: Draft) -> Iterator[Fault]:
     yield from _repositories(draft)
     yield from _image_registry(draft)
     yield from _registry_login(draft)
+    yield from _image_platforms(draft)
     yield from _branches(draft)
     yield from _windows(draft)
     yield from _references(draft)
@@ -170,6 +171,13 @@ def _image_registry(draft: Draft) -> Iterator[Fault]:
         message = "pipelines cannot log in to Amazon's public registry; write `<id>.dkr.ecr.<region>.amazonaws.com`"
     if message:
         yield Fault(("platform", "imageRegistry"), message)
+
+
+def _image_platforms(draft: Draft) -> Iterator[Fault]:
+    platforms = draft.platform.image_platforms if draft.platform else []
+    for index, platform in enumerate(platforms):
+        if platform in platforms[:index]:
+            yield Fault(("platform", "imagePlatforms", index), f"`{platform}` is listed twice; remove one")
 
 
 def _registry_login(draft: Draft) -> Iterator[Fault]:

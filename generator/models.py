@@ -167,6 +167,12 @@ class Platform(Model):
     """
     registry_login: RegistryLogin | None = None
     """As whom pipelines log in to ECR, Artifact Registry or ACR, by GitHub's OIDC token. Default: an account."""
+    image_platforms: Annotated[
+        list[Literal["linux/amd64", "linux/arm64"]],
+        Field(min_length=1, max_length=2, examples=[["linux/amd64", "linux/arm64"]]),
+    ] = ["linux/amd64"]
+    """Which machines images are built for. With both, each image is an index of two, and the one that is not the
+    runner's is built under emulation."""
     secret_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 90
     """After how many days a secret that lives long is to be replaced; ci-repo looks every day, and an issue names those
     that are late."""

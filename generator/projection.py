@@ -134,6 +134,7 @@ def _ci(spec: Spec) -> Answers:
             "maxParallel": spec.platform.runners.max_parallel,
             # Whether tests of some service need a PostgreSQL or a Redis.
             "stores": any(service.uses.postgres or service.uses.redis for service in spec.services),
+            "imagePlatforms": sorted(spec.platform.image_platforms),
             "secretMaxAgeDays": spec.platform.secret_max_age_days,
             **_runners(spec),
             **_registry_login(spec, "identity", "reader", "provider"),

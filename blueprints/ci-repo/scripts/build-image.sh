@@ -15,6 +15,8 @@ first. The build context is the root of app-repo. The same commit gives the same
   --base LANGUAGE    build shared/images/LANGUAGE/Dockerfile instead, from nothing that was built before
   --source DIR       a clone of app-repo
   --output DIR       where the OCI layout is written; it must not exist
+  --platforms LIST   the machines to build for, such as linux/amd64,linux/arm64 (default: `imagePlatforms` of
+                     config/platform.json); for several the image is an index
   --cache REFERENCE  read and write the layer cache at this image reference (docker only; none where it is empty)
   --pull-request N   build for the preview of this pull request (none where it is empty)
   --builder NAME     docker or buildah (default: docker where its daemon answers, otherwise buildah)
@@ -56,14 +58,21 @@ build_with_docker() {
     # Amazon's registry takes a cache only in the form of an image; the others take that as well.
     cache_options=(--cache-from "type=registry,ref=$cache" --cache-to "type=registry,ref=$cache,mode=max,image-manifest=true")
   fi
-  # Provenance and SBOM are attested after signing; attached here they would turn the image into an index.
-  run docker buildx build "${options[@]}" "${cache_options[@]}" --provenance=false --sbom=false \
+  # Provenance and SBOM are attested after signing; attached here they would turn every image into an index.
+  run docker buildx build --platform "$platforms" "${options[@]}" "${cache_options[@]}" --provenance=false --sbom=false \
     --output "type=oci,tar=false,dest=$output,rewrite-timestamp=true" "$context"
 }
 
 build_with_buildah() {
-  local image="localhost/$title:$version"
-  run buildah build --layers --timestamp "$SOURCE_DATE_EPOCH" "${options[@]}" --tag "$image" "$context"
+  local image="localhost/$title:$version" build=(buildah build --timestamp "$SOURCE_DATE_EPOCH" --platform "$platforms")
+  if [[ "$platforms" == *,* ]]; then
+    # Its cache takes a layer of one platform for that of another (seen in 1.28), so there is none.
+    run "${build[@]}" --layers=false "${options[@]}" --manifest "$image" "$context"
+    run buildah manifest push --all --rm "$image" "oci:$output"
+    [ "$dry_run" = true ] || buildah images --quiet --filter "label=org.opencontainers.image.title=$title" | xargs -r buildah rmi
+    return
+  fi
+  run "${build[@]}" --layers "${options[@]}" --tag "$image" "$context"
   run buildah push "$image" "oci:$output"
   # The layout is the result. Layers stay as a cache; images would pile up on a machine that lives on.
   run buildah rmi "$image"
@@ -82,6 +91,7 @@ service=''
 base=''
 context=''
 output=''
+platforms=''
 cache=''
 pull_request=''
 builder=''
@@ -92,6 +102,7 @@ while [ $# -gt 0 ]; do
     --base) base="${2:?--base needs a value}"; shift 2 ;;
     --source) context="${2:?--source needs a value}"; shift 2 ;;
     --output) output="${2:?--output needs a value}"; shift 2 ;;
+    --platforms) platforms="${2:?--platforms needs a value}"; shift 2 ;;
     --cache) cache="${2?--cache needs a value}"; shift 2 ;;
     --pull-request) pull_request="${2?--pull-request needs a value}"; shift 2 ;;
     --builder) builder="${2:?--builder needs a value}"; shift 2 ;;
@@ -116,6 +127,8 @@ fi
 [ ! -e "$output" ] || fail "$output exists already"
 
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+platforms="${platforms:-$("$scripts/config" imagePlatforms)}"
+[[ "$platforms" =~ ^[a-z0-9]+/[a-z0-9]+(,[a-z0-9]+/[a-z0-9]+)*$ ]] || fail "not a list of platforms: $platforms"
 version="$("$scripts/image-version.sh" --source "$context" --pull-request "$pull_request")"
 revision="$(git -C "$context" rev-parse HEAD)"
 SOURCE_DATE_EPOCH="$(git -C "$context" show --no-patch --format=%ct HEAD)"

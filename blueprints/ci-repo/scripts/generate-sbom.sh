@@ -4,10 +4,10 @@ set -euo pipefail
 
 usage() {
   cat <<'HELP'
-Usage: generate-sbom.sh --image DIR --output FILE
+Usage: generate-sbom.sh --image DIR --output DIR
 
-Write the software bill of materials of an image (an OCI layout, as build-image.sh writes it) with Syft: CycloneDX JSON.
-sign-image.sh attests it.
+Write the software bill of materials of an image (an OCI layout, as build-image.sh writes it) with Syft: CycloneDX JSON,
+a file for each platform. sign-image.sh attests them.
 HELP
 }
 
@@ -30,5 +30,14 @@ done
 [ -f "$image/oci-layout" ] || fail "$image is not an OCI layout"
 command -v syft >/dev/null || fail "syft is not on PATH"
 
-syft scan "oci-dir:$image" --output "cyclonedx-json=$output"
-[ -s "$output" ] || fail "syft wrote no $output"
+scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+split="$("$scripts/split-image" --image "$image" --output "$work/image")"
+mapfile -t layouts <<<"$split"
+mkdir -p "$output"
+for layout in "${layouts[@]}"; do
+  file="$output/${layout##*/}.json"
+  syft scan "oci-dir:$layout" --output "cyclonedx-json=$file"
+  [ -s "$file" ] || fail "syft wrote no $file"
+done

@@ -7,7 +7,7 @@ usage() {
 Usage: push-image.sh --image DIR --to REFERENCE [--dry-run]
 
 Push an image (an OCI layout, as build-image.sh writes it) byte for byte, so that what was scanned is what is stored.
-Prints the reference by digest and sets the step's output `digest`.
+Prints the reference by digest and sets the step's output `digest`: of an image for several platforms, that of its index.
 
   --image DIR     the OCI layout to push
   --to REFERENCE  where to, with a tag: ghcr.io/acme/orders:20261123.101500-0123456789ab
@@ -39,13 +39,13 @@ done
 [ -f "$image/oci-layout" ] || fail "$image is not an OCI layout"
 
 if [ "$dry_run" = true ]; then
-  printf '%q ' skopeo copy --preserve-digests "oci:$image" "docker://$reference"
+  printf '%q ' skopeo copy --all --preserve-digests "oci:$image" "docker://$reference"
   printf '\n'
   exit 0
 fi
 digest_file="$(mktemp)"
 trap 'rm -f "$digest_file"' EXIT
-skopeo copy --retry-times 3 --preserve-digests --digestfile "$digest_file" "oci:$image" "docker://$reference" >&2
+skopeo copy --all --retry-times 3 --preserve-digests --digestfile "$digest_file" "oci:$image" "docker://$reference" >&2
 digest="$(cat "$digest_file")"
 [[ "$digest" =~ ^sha256:[0-9a-f]{64}$ ]] || fail "skopeo gave no digest: $digest"
 echo "${reference%:*}@$digest"

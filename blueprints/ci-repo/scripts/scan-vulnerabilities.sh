@@ -7,7 +7,7 @@ usage() {
 Usage: scan-vulnerabilities.sh --image DIR [--source DIR --service NAME] [--reports DIR] [--exceptions FILE]
        scan-vulnerabilities.sh --check-exceptions [--exceptions FILE]
 
-Scan an image (an OCI layout, as build-image.sh writes it) and the code that it is made of with Trivy. Fails on what has
+Scan an image (an OCI layout, as build-image.sh writes it; for several platforms, each) and the code that it is made of with Trivy. Fails on what has
 no exception in force: every HIGH or CRITICAL vulnerability that has a fix, secret, or fault of a configuration (such as
 the Dockerfile), and every licence of a package in the image that Trivy calls forbidden (AGPL and its like). It fails as
 well when a scan cannot be made.
@@ -102,9 +102,15 @@ fi
 [ -z "$reports" ] || mkdir -p "$reports"
 
 severe=(--severity 'HIGH,CRITICAL' --ignore-unfixed)
-scan image image --input "$image" --scanners vuln,secret "${severe[@]}"
-# What ships counts; Trivy calls a forbidden licence CRITICAL.
-scan licences image --input "$image" --scanners license --severity CRITICAL
+split="$("$scripts/split-image" --image "$image" --output "$work/image")" || fail 1 "the image cannot be read and must not pass"
+mapfile -t layouts <<<"$split"
+for layout in "${layouts[@]}"; do
+  of=''
+  [ ${#layouts[@]} -eq 1 ] || of="-${layout##*/}"
+  scan "image$of" image --input "$layout" --scanners vuln,secret "${severe[@]}"
+  # What ships counts; Trivy calls a forbidden licence CRITICAL.
+  scan "licences$of" image --input "$layout" --scanners license --severity CRITICAL
+done
 if [ -n "$service" ]; then
   scan code filesystem --scanners vuln,secret,misconfig "${severe[@]}" "$source/services/$service"
 fi

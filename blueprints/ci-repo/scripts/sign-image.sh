@@ -7,9 +7,11 @@ usage() {
 Usage: sign-image.sh REFERENCE@sha256:DIGEST [--sbom FILE] [--provenance FILE] [--dry-run]
 
 Sign an image with Cosign: by the key in `signingKey` of config/platform.json where there is one, and else keyless: the
-signature then names the workflow that ran this script, by GitHub's OIDC token. login-key.sh gets at the key. Only a digest can be signed; a tag may point to something else a moment later.
+signature then names the workflow that ran this script, by GitHub's OIDC token. login-key.sh gets at the key. Only a
+digest can be signed; a tag may point to something else a moment later. Of an image for several platforms the index is
+signed: it holds the digests of all, and is what clusters name and verify.
 
-  --sbom FILE        attest this CycloneDX file as the image's software bill of materials
+  --sbom PATH        attest this CycloneDX file, or each in this folder, as the image's software bill of materials
   --provenance FILE  attest how the image came to be, as write-provenance says it
   --dry-run          print the commands instead of running them
 HELP
@@ -44,7 +46,10 @@ while [ $# -gt 0 ]; do
   esac
 done
 [[ "$reference" =~ ^[a-z0-9][a-z0-9./:_-]*@sha256:[0-9a-f]{64}$ ]] || fail "not a reference by digest: ${reference:-(none)}"
-for predicate in "$sbom" "$provenance"; do
+sboms=()
+[ -z "$sbom" ] || sboms=("$sbom")
+[ ! -d "$sbom" ] || sboms=("$sbom"/*.json)
+for predicate in "${sboms[@]}" "$provenance"; do
   [ -z "$predicate" ] || [ -s "$predicate" ] || fail "$predicate is not there or empty"
 done
 command -v cosign >/dev/null || fail "cosign is not on PATH"
@@ -54,9 +59,9 @@ key="$("$scripts/config" signingKey)"
 by=()
 [ -z "$key" ] || by=(--key "$key")
 run cosign sign --yes "${by[@]}" "$reference"
-if [ -n "$sbom" ]; then
-  run cosign attest --yes "${by[@]}" --type cyclonedx --predicate "$sbom" "$reference"
-fi
+for file in "${sboms[@]}"; do
+  run cosign attest --yes "${by[@]}" --type cyclonedx --predicate "$file" "$reference"
+done
 if [ -n "$provenance" ]; then
   run cosign attest --yes "${by[@]}" --type slsaprovenance1 --predicate "$provenance" "$reference"
 fi

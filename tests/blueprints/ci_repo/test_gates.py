@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.blueprints.ci_repo.toolbox import COSIGN, SYFT, Toolbox
+from tests.blueprints.ci_repo.toolbox import COSIGN, SYFT, Toolbox, write_layout
 from tests.platform import Platform, copy_of
 from tests.tools import run
 
@@ -52,10 +52,8 @@ sys.exit(int(args[args.index("--exit-code") + 1]) if found else 0)
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    layout = tmp_path / "image"
-    layout.mkdir()
-    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return layout
+    write_layout(tmp_path / "image")
+    return tmp_path / "image"
 
 
 def scan(
@@ -76,7 +74,7 @@ def test_a_clean_image_passes(scripts: Path, image: Path, tools: Toolbox) -> Non
     assert scan(scripts, image, tools)[0] == 0
     call = tools.calls[0]
     assert call[call.index("--severity") + 1] == "HIGH,CRITICAL"
-    assert call[call.index("--input") + 1] == str(image)
+    assert call[call.index("--input") + 1].endswith("/image/linux-amd64")
     assert "--ignore-unfixed" in call
 
 
@@ -240,13 +238,15 @@ def test_a_setting_that_is_missing_is_named(scripts: Path) -> None:
 
 def test_a_bill_of_materials_is_written(scripts: Path, image: Path, tools: Toolbox, tmp_path: Path) -> None:
     tools.add("syft", SYFT)
-    run(scripts / "generate-sbom.sh", "--image", image, "--output", tmp_path / "sbom.json", env=tools.env)
-    assert tools.calls == [["syft", "scan", f"oci-dir:{image}", "--output", f"cyclonedx-json={tmp_path}/sbom.json"]]
+    run(scripts / "generate-sbom.sh", "--image", image, "--output", tmp_path / "sbom", env=tools.env)
+    (call,) = tools.calls
+    assert call[:2] + call[3:] == ["syft", "scan", "--output", f"cyclonedx-json={tmp_path}/sbom/linux-amd64.json"]
+    assert call[2].endswith("/image/linux-amd64")
 
 
 def test_no_bill_of_materials_is_an_error(scripts: Path, image: Path, tools: Toolbox, tmp_path: Path) -> None:
     tools.add("syft")
-    args = ("--image", image, "--output", tmp_path / "sbom.json")
+    args = ("--image", image, "--output", tmp_path / "sbom")
     assert run(scripts / "generate-sbom.sh", *args, env=tools.env, check=False).returncode == 1
     assert run(scripts / "generate-sbom.sh", *args, env={"PATH": NO_TOOLS}, check=False).returncode == 1
 

@@ -8,15 +8,16 @@ import pytest
 
 from tests.blueprints.ci_repo.github import GitHub
 from tests.blueprints.ci_repo.toolbox import Toolbox
-from tests.tools import run
+from tests.tools import ROOT, run
 
 # Copies an image as a layout that says which one it is; of a service called `lost` there is none.
-SKOPEO = """
+SKOPEO = f"""
 if "/lost@" in args[-2]:
     sys.exit(1)
-folder = args[-1].removeprefix("oci:")
-os.makedirs(folder)
-open(folder + "/oci-layout", "w").write(args[-2])
+from pathlib import Path
+sys.path.insert(0, {str(ROOT)!r})
+from tests.blueprints.ci_repo.toolbox import write_layout
+write_layout(Path(args[-1].removeprefix("oci:")), args[-2])
 """
 # Finds in an image what FOUND, {service: [id]}, says; SARIF has the form that Trivy gives it.
 TRIVY = """

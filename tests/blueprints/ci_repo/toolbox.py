@@ -1,5 +1,6 @@
 """Programs that stand in for tools of the pipeline, at the boundary of the process: they record how they are called."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -52,6 +53,24 @@ class Toolbox:
         if not self.log.exists():
             return []
         return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+
+def write_layout(folder: Path, about: str = '{"imageLayoutVersion": "1.0.0"}') -> None:
+    """Write an OCI layout with an empty image for linux/amd64; `about` is what its file oci-layout says."""
+    blobs = folder / "blobs/sha256"
+    blobs.mkdir(parents=True)
+    (folder / "oci-layout").write_text(about, encoding="utf-8")
+    kind = "application/vnd.oci.image.{}+json"
+
+    def blob(what: str, document: object) -> dict[str, object]:
+        text = json.dumps(document).encode()
+        digest = hashlib.sha256(text).hexdigest()
+        (blobs / digest).write_bytes(text)
+        return {"mediaType": kind.format(what), "digest": f"sha256:{digest}", "size": len(text)}
+
+    config = blob("config.v1", {"os": "linux", "architecture": "amd64"})
+    manifest = blob("manifest.v1", {"schemaVersion": 2, "config": config, "layers": []})
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest]}), encoding="utf-8")
 
 
 # Remembers what was signed and attested, as a registry would, and verifies only that.
