@@ -138,11 +138,22 @@ def test_its_steps_make_a_service_that_runs(example: Platform, tmp_path: Path) -
 
 
 @pytest.mark.exhaustive
-def test_the_steps_of_a_node_service_make_one_that_runs(languages: Platform, tmp_path: Path) -> None:
-    command = execute(languages.app / "services/basket/Dockerfile", languages.app, tmp_path)
+@pytest.mark.parametrize(
+    ("name", "until", "environment"),
+    [
+        ("basket", "/readyz", {}),
+        # Its migrations are in the image; its database is not there.
+        ("wishes", "/healthz", {"DATABASE_URL": "postgresql://app@127.0.0.1:1/app", "LOG_LEVEL": "error"}),
+    ],
+)
+def test_the_steps_of_a_node_service_make_one_that_runs(
+    languages: Platform, tmp_path: Path, name: str, until: str, environment: dict[str, str]
+) -> None:
+    command = execute(languages.app / f"services/{name}/Dockerfile", languages.app, tmp_path)
     node = run(tool("node"), "-p", "process.execPath").stdout.strip()
-    folder = tmp_path / "srv/services/basket"
-    with started(node, *command, cwd=folder, SERVICE_VERSION="1.2.3", NODE_ENV="production") as service:
+    folder = tmp_path / f"srv/services/{name}"
+    environment = {"SERVICE_VERSION": "1.2.3", "NODE_ENV": "production", **environment}
+    with started(node, *command, cwd=folder, until=until, **environment) as service:
         assert json.loads(service.get("/")[1])["version"] == "1.2.3"
         assert service.stop()[0] == 0
     # Nothing that only tests and checks need.
