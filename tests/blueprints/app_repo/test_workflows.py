@@ -132,7 +132,12 @@ def act_with_previews(example_with_previews: Platform, tmp_path: Path) -> Act:
 def runner(app: Path, tmp_path: Path) -> Act:
     """Return what runs a workflow of this app-repo."""
     pins = dict(re.findall(r"uses: actions/([\w-]+)@(\w+)", "".join(path.read_text() for path in workflows(app))))
-    actions = {"checkout": CHECKOUT, "create-github-app-token": APP_ACTION, "setup-python": DO_NOTHING}
+    actions = {
+        "checkout": CHECKOUT,
+        "create-github-app-token": APP_ACTION,
+        "setup-python": DO_NOTHING,
+        "cache": DO_NOTHING,
+    }
     for name, text in actions.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "action.yml").write_text(text)
@@ -338,3 +343,11 @@ def test_without_services_the_gate_is_open(act: Act, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert calls == ["make lint-shared test-shared"]
     assert re.search(r"\[Checks/gate\s*\].*Job succeeded", result.stdout)
+
+
+def test_what_a_pull_request_keeps_is_read_by_nothing_that_is_delivered(platform: Platform) -> None:
+    caching = {path.name for path in workflows(platform.app) if "actions/cache@" in path.read_text()}
+    languages = set(answers_of(platform.name, "app-repo")["platform"]["languages"]) - {"other"}
+    assert caching == ({"checks.yml"} if languages else set())
+    events = yaml.safe_load((platform.app / ".github/workflows/checks.yml").read_text())[True]  # YAML 1.1: `on` is true
+    assert set(events) == {"merge_group", "pull_request"}, "a run of a branch would keep it for all pull requests"
