@@ -111,9 +111,9 @@ class SupplyChain:
 
     def sign(self, image: Path, reference: str, commit: str) -> None:
         """Sign an image, and attest what is in it and how it came to be."""
-        self.step("generate-sbom.sh", "--image", image, "--output", "sbom.json")
+        self.step("generate-sbom.sh", "--image", image, "--output", "sbom")
         self.step("write-provenance", "--commit", commit, "--output", "provenance.json")
-        self.step("sign-image.sh", reference, "--sbom", "sbom.json", "--provenance", "provenance.json")
+        self.step("sign-image.sh", reference, "--sbom", "sbom", "--provenance", "provenance.json")
 
     def registered(self) -> list[dict[str, str]]:
         """Return what cd-repo would be told of the planned builds."""

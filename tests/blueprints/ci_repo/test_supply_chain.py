@@ -74,6 +74,27 @@ def test_an_image_is_listed_signed_and_verified(chain: SupplyChain) -> None:
     assert (found["builds"], found["reused"]["orders"]["digest"]) == ([], build["digest"])
 
 
+def test_an_image_for_two_kinds_of_machines_is_signed_as_one_and_listed_as_two(chain: SupplyChain) -> None:
+    config = chain.ci / "config/platform.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "imagePlatforms": "linux/amd64,linux/arm64"}))
+    plan = chain.plan()
+    image = chain.build()
+    reference = chain.push(image, plan["version"])
+    chain.sign(image, reference, plan["commit"])
+    index = json.loads(run("skopeo", "inspect", "--raw", f"docker://{reference}", env=chain.env).stdout)
+    parts = {one["digest"] for one in index["manifests"]}
+    assert len(parts) == 2
+    assert f"{reference} is signed by" in chain.step("verify-image.sh", reference)
+
+    options = ("--key", chain.ci / "config/signing.pub", "--type", "cyclonedx")
+    said = run(exhaustive_tool("bin/cosign"), "verify-attestation", *options, reference, env=chain.env).stdout
+    statements = [json.loads(base64.b64decode(json.loads(line)["payload"])) for line in said.splitlines()]
+    listed = {statement["predicate"]["metadata"]["component"]["version"] for statement in statements}
+    assert listed == parts, "a list for each platform"
+    (build,) = chain.registered()
+    assert build["digest"] == reference.partition("@")[2], "clusters are told of the index"
+
+
 def test_an_image_that_nobody_signed_is_not_registered(chain: SupplyChain) -> None:
     plan = chain.plan()
     reference = chain.push(chain.build(), plan["version"])
