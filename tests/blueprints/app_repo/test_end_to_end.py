@@ -76,7 +76,7 @@ def test_a_service_that_ends_with_its_database_is_found(
 
 
 @pytest.mark.exhaustive
-def test_a_chain_through_four_languages_is_one_trace(languages: Path, tmp_path: Path) -> None:
+def test_a_chain_through_four_languages_is_one_trace_and_bears_what_goes_away(languages: Path, tmp_path: Path) -> None:
     entry = free_port()
     with running(languages, tmp_path, collector=entry) as composed:
         config = yaml.safe_load((languages / "compose/collector.yaml").read_text())
@@ -95,9 +95,14 @@ def test_a_chain_through_four_languages_is_one_trace(languages: Path, tmp_path: 
             said = run("scripts/e2e", "--compose", composed.compose, cwd=languages).stdout
         finally:
             collector.stop()
+        # Nobody takes the spans any more, which changes nothing.
+        borne = run("scripts/chaos", "--compose", composed.compose, cwd=languages).stdout
     names = sorted(path.name for path in (languages / "services").iterdir() if language_of(languages, path.name))
     assert "FAULT" not in said
     assert f"through {', '.join(names)}" in said
+    assert "FAULT" not in borne
+    stores = {call.split()[1] for call in composed.calls if call.endswith(("-redis", "-postgres-rw"))}
+    assert stores == {name for name in composed.servers if name.endswith(("-redis", "-postgres-rw"))}
 
 
 def test_a_program_that_is_no_compose_is_named(example: Platform) -> None:
