@@ -14,10 +14,22 @@ import pytest
 
 from tests.blueprints.app_repo.languages import programs
 from tests.blueprints.app_repo.process import started
-from tests.platform import Platform, answers_of, copy_of
+from tests.platform import Platform, answers_of, copy_of, render_spec
 from tests.tools import run, tool
 
 pytestmark = pytest.mark.slow
+
+# Each switch alone, both, and names that are no names of variables.
+NODE_SPEC = """\
+apiVersion: triptych/v1
+platform: {name: acme, github: {organization: acme}}
+services:
+  - {name: shop, language: node, dependsOn: [price-list, item-2, zoo, legacy], uses: {postgres: true, redis: true}}
+  - {name: price-list, language: node, port: 9001, uses: {redis: true}, dependsOn: [zoo]}
+  - {name: item-2, language: node, port: 9002, uses: {postgres: true}}
+  - {name: zoo, language: node, port: 9003}
+  - {name: legacy, language: other, port: 9004}
+"""
 
 SLOW_ROUTE = '''
 
@@ -116,6 +128,19 @@ def test_a_broken_java_service_fails_its_tests_and_its_lint_side_by_side(languag
     assert "Spare.java" in result.stderr
     assert "services/billing/lint] Error" in result.stderr
     assert "services/billing/test] Error" in result.stderr
+
+
+@pytest.mark.exhaustive
+def test_node_services_of_all_names_and_switches_are_tested_and_clean(tmp_path: Path) -> None:
+    spec = tmp_path / "services.yaml"
+    spec.write_text(NODE_SPEC)
+    app = render_spec(spec, tmp_path).app
+    run("make", "setup", *programs(), cwd=app)
+    out = run("make", "lint", "test", "integration", *programs(), cwd=app).stdout
+    tested = ["item-2", "legacy", "price-list", "shop", "zoo"]
+    folders = ["shared/node", *(f"services/{name}" for name in tested)]
+    integrated = ["services/item-2", "services/price-list", "services/shop"]
+    assert [line[3:] for line in out.splitlines() if line.startswith("==")] == [*folders, *folders, *integrated]
 
 
 def test_node_packages_are_pinned_as_npm_would_and_name_no_registry(languages: Path, tmp_path: Path) -> None:
