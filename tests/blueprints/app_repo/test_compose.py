@@ -127,8 +127,9 @@ def test_grafana_has_the_dashboard_of_the_cluster_and_what_it_reads(example: Pla
         host, port = source["url"].removeprefix("http://").split(":")
         assert f"127.0.0.1:{port}:{port}" in containers[host]["ports"]
     provider = yaml.safe_load((grafana / "dashboards/compose.yaml").read_text())["providers"][0]
-    (mount,) = containers["grafana.compose"]["volumes"]
-    assert provider["options"]["path"] == f"{mount.split(':')[1]}/dashboards"
+    mounts = dict(mount.split(":")[:2] for mount in containers["grafana.compose"]["volumes"])
+    assert mounts["./compose/grafana/dashboards"] == provider["options"]["path"]
+    assert mounts["./compose/grafana/datasources"] == "/etc/grafana/provisioning/datasources"
 
 
 def test_secrets_are_made_once_and_stay_out_of_git(example: Platform, tmp_path: Path) -> None:
