@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.tools import run, system_tool, tool
 
 
@@ -49,8 +51,17 @@ LANGUAGES = {
     "python": Language("orders", _python, stores="ledger", calls="catalog"),
     "go": Language("catalog", _go, stores="stock", calls="basket"),
     "node": Language("basket", _node, stores="wishes", calls="billing"),
-    "java": Language("billing", _java, stores="parcels"),
+    "java": Language("billing", _java, stores="parcels", calls="legacy"),
 }
+
+
+def having(part: str) -> list[object]:
+    """Return the languages that have `stores` or `calls`, for the tests that ask each of them.
+
+    JVMs take their time to start: without the long tests a Java service's own tests have to do.
+    """
+    marks = {"java": pytest.mark.exhaustive}
+    return [pytest.param(name, marks=marks.get(name, ())) for name, found in LANGUAGES.items() if getattr(found, part)]
 
 
 def programs() -> tuple[str, ...]:

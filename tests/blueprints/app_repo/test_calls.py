@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.blueprints.app_repo.languages import LANGUAGES, Language
+from tests.blueprints.app_repo.languages import LANGUAGES, Language, having
 from tests.blueprints.app_repo.process import Service, started
 from tests.tools import run
 
@@ -53,7 +53,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module", params=[name for name, language in LANGUAGES.items() if language.calls])
+@pytest.fixture(scope="module", params=having("calls"))
 def language(request: pytest.FixtureRequest) -> Language:
     return LANGUAGES[request.param]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.blueprints.app_repo import stores
-from tests.blueprints.app_repo.languages import LANGUAGES, Language, programs
+from tests.blueprints.app_repo.languages import LANGUAGES, Language, having, programs
 from tests.blueprints.app_repo.process import Service, started
 from tests.blueprints.app_repo.stores import Server, eventually
 from tests.blueprints.app_repo.test_behaviour import ask, create, samples
@@ -19,12 +19,7 @@ pytestmark = pytest.mark.slow
 Start = Callable[..., AbstractContextManager[Service]]
 
 
-# JVMs take their time to start: without the long tests `make integration` has to do for Java.
-LONG = {"java": pytest.mark.exhaustive}
-STORING = [pytest.param(name, marks=LONG.get(name, ())) for name, language in LANGUAGES.items() if language.stores]
-
-
-@pytest.fixture(scope="module", params=STORING)
+@pytest.fixture(scope="module", params=having("stores"))
 def language(request: pytest.FixtureRequest) -> Language:
     return LANGUAGES[request.param]
 

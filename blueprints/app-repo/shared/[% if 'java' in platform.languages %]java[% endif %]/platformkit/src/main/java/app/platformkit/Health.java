@@ -7,7 +7,6 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -17,14 +16,7 @@ record Health(String status, List<String> failed) {
 
   private static final Logger LOG = LoggerFactory.getLogger(Health.class);
   private static final long CHECK_SECONDS = 2;
-  // Threads come and go with the checks, and keep no process alive.
-  private static final ExecutorService THREADS =
-      Executors.newCachedThreadPool(
-          task -> {
-            Thread thread = new Thread(task, "health");
-            thread.setDaemon(true);
-            return thread;
-          });
+  private static final ExecutorService THREADS = Threads.named("health");
 
   /** Says nothing of dependencies: restarting this process would not bring them back. */
   static Health alive() {

@@ -23,7 +23,7 @@ final class Metrics {
   private static final ExpositionFormatWriter OPEN = OpenMetricsTextFormatWriter.create();
   private static final ExpositionFormatWriter PLAIN = PrometheusTextFormatWriter.create();
   // The bounds that OpenTelemetry advises.
-  private static final double[] SECONDS = {
+  static final double[] SECONDS = {
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10
   };
   private static final Set<String> METHODS =

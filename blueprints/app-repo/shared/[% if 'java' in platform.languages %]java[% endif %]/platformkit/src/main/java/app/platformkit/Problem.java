@@ -9,7 +9,7 @@ import java.util.List;
  * An error that the caller is told of as problem details (RFC 9457). A handler throws it; every
  * other exception becomes a 500 that says nothing of the inside.
  */
-public final class Problem extends RuntimeException {
+public class Problem extends RuntimeException {
 
   static final String MEDIA_TYPE = "application/problem+json";
 
