@@ -156,7 +156,7 @@ def runner(app: Path, tmp_path: Path) -> Act:
         stand_ins = [f"--local-repository=actions/{name}@{pins[name]}={tmp_path / name}" for name in actions]
         return run(
             *(tool("act"), event, f"--workflows=.github/workflows/{workflow}", f"--eventpath={event_file}"),
-            *("--platform=ubuntu-24.04=-self-hosted", f"--action-cache-path={tmp_path / 'cache'}"),
+            *("--platform=ubuntu-24.04=-self-hosted", f"--action-cache-path={tmp_path / 'act'}"),
             f"--env=APP={app}",
             *(*stand_ins, *options, *(f"--env={name}={value}" for name, value in environment.items())),
             cwd=app,
