@@ -35,7 +35,7 @@ venv: .venv/.installed-dev ## Make .venv with triptych, editable, and what its t
 
 tools: .tools/.installed ## Fill .tools with the linters and helm, kubectl, act, … that the tests run
 
-tools-exhaustive: .tools/.installed-exhaustive ## Add to .tools what the long tests run besides: Renovate, Kyverno, Cosign, Syft, …
+tools-exhaustive: .tools/.installed-exhaustive ## Add to .tools what the long tests run besides: Renovate, Kyverno, Cosign, Syft, Trivy, …
 
 lint: .venv/.installed-dev .tools/.installed ## Check this project's own files: ruff, mypy, yamllint, shellcheck
 	@status=0; \

@@ -38,7 +38,7 @@ class GoTool:
     environment: tuple[tuple[str, str], ...] = ()
 
 
-# Of Cosign and Syft the versions that the actions of the generated workflows install.
+# Of Cosign, Syft and Trivy the versions that the actions of the generated workflows install.
 GO_TOOLS = (
     GoTool(
         name="cosign",
@@ -57,6 +57,14 @@ GO_TOOLS = (
         module="github.com/anchore/syft@v1.42.3",
         checksum="h1:eIeeGyqfXm/C8wpBWU50xFbOjdL37VbLatMj9nEJ6n4=",
         package="./cmd/syft",
+    ),
+    GoTool(
+        name="trivy",
+        module="github.com/aquasecurity/trivy@v0.70.0",
+        checksum="h1:9yeA7tZQjHGZxDad/piT3B1yUUrZ9vxySW+PfNnHoO0=",
+        package="./cmd/trivy",
+        # It is written for the JSON package as it was tried out before Go 1.27.
+        environment=(("GOTOOLCHAIN", "go1.26.6"), ("GOEXPERIMENT", "jsonv2")),
     ),
 )
 

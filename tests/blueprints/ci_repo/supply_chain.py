@@ -1,7 +1,8 @@
-"""A build's way to the registry of images and of releases, with the real Cosign and Syft.
+"""A build's way to the registry of images and of releases, with the real Cosign, Syft, and Trivy.
 
-Images are signed by a key pair, without Sigstore's public log. It is told by the tools' own environment variables: the
-scripts' command lines are those that run on GitHub.
+What these tools ask the Internet for is beside them: Trivy's database knows the vulnerabilities of ADVISORIES, and
+images are signed by a key pair, without Sigstore's public log. All of it is told by the tools' own environment
+variables: the scripts' command lines are those that run on GitHub.
 """
 
 import json
@@ -12,6 +13,17 @@ from typing import Any
 
 from tests.tools import BIN, exhaustive_tool, run
 
+ADVISORIES = [
+    {
+        "ecosystem": "pip",
+        "package": "pyyaml",
+        "id": "CVE-2020-14343",
+        "title": "Arbitrary code is run by a file that is loaded",
+        "severity": "CRITICAL",
+        "vulnerable": ["<5.4"],
+        "patched": ["5.4"],
+    }
+]
 SIGNING = {"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json", "rekorTlogConfig": {}, "tsaConfig": {}}
 TRUST = {"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}
 # What GitHub sets in a job of ci-repo.
@@ -28,18 +40,25 @@ GITHUB = {
 
 
 def tools_without_internet(folder: Path) -> dict[str, str]:
-    """Return the environment in which the tools find in `folder` what they else ask the Internet for."""
-    for name in ("cosign", "syft"):
+    """Return the environment in which the three tools find in `folder` what they else ask the Internet for."""
+    for name in ("cosign", "syft", "trivy"):
         exhaustive_tool(f"bin/{name}")
     folder.mkdir()
     (folder / "signing-config.json").write_text(json.dumps(SIGNING))
     (folder / "trusted-root.json").write_text(json.dumps(TRUST))
+    run(exhaustive_tool("bin/trivy-db"), folder / "trivy", stdin=json.dumps(ADVISORIES))
     return {
         "COSIGN_PASSWORD": "",
         "COSIGN_SIGNING_CONFIG": str(folder / "signing-config.json"),
         "COSIGN_TRUSTED_ROOT": str(folder / "trusted-root.json"),
         "COSIGN_INSECURE_IGNORE_TLOG": "true",
         "SYFT_CHECK_FOR_APP_UPDATE": "false",
+        "TRIVY_CACHE_DIR": str(folder / "trivy"),
+        "TRIVY_SKIP_DB_UPDATE": "true",
+        "TRIVY_SKIP_JAVA_DB_UPDATE": "true",
+        "TRIVY_SKIP_CHECK_UPDATE": "true",
+        "TRIVY_SKIP_VERSION_CHECK": "true",
+        "TRIVY_DISABLE_TELEMETRY": "true",
     }
 
 
@@ -98,6 +117,11 @@ class SupplyChain:
         self.step("build-image.sh", "--service", service, "--source", self.source, "--output", image)
         return image
 
+    def scan(self, image: Path, service: str = "orders") -> tuple[int, str]:
+        """Ask the vulnerability gate; return its exit code and all that it printed."""
+        options = ("--source", self.source, "--service", service, "--reports", self.folder / "reports")
+        return self.script("scan-vulnerabilities.sh", "--image", image, *options)
+
     def plan(self, *options: str) -> dict[str, Any]:
         """Plan a service, as the workflow does, and return the plan."""
         self.step("detect-changes", "--source", self.source, "--only", "orders", "--output", "plan.json", *options)
@@ -111,9 +135,9 @@ class SupplyChain:
 
     def sign(self, image: Path, reference: str, commit: str) -> None:
         """Sign an image, and attest what is in it and how it came to be."""
-        self.step("generate-sbom.sh", "--image", image, "--output", "sbom")
+        self.step("generate-sbom.sh", "--image", image, "--output", "sbom.json")
         self.step("write-provenance", "--commit", commit, "--output", "provenance.json")
-        self.step("sign-image.sh", reference, "--sbom", "sbom", "--provenance", "provenance.json")
+        self.step("sign-image.sh", reference, "--sbom", "sbom.json", "--provenance", "provenance.json")
 
     def registered(self) -> list[dict[str, str]]:
         """Return what cd-repo would be told of the planned builds."""

