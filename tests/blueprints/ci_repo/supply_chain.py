@@ -69,6 +69,18 @@ def key_pair(folder: Path) -> Path:
     return folder / "cosign.key"
 
 
+def use_key(ci: Path, key: Path) -> None:
+    """Let a ci-repo sign by a key, and verify by its public part."""
+    path = ci / "config/platform.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "signingKey": str(key)}))
+    (ci / "config/signing.pub").write_bytes(key.with_suffix(".pub").read_bytes())
+
+
+def tools_first() -> dict[str, str]:
+    """Return the PATH on which the real tools come first."""
+    return {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
 @dataclass
 class SupplyChain:
     """The scripts of a ci-repo, which signs by a key pair, and what they work with.
@@ -87,18 +99,18 @@ class SupplyChain:
     @classmethod
     def at(cls, folder: Path, ci: Path, source: Path, registry: str, env: dict[str, str]) -> "SupplyChain":
         """Let a ci-repo push to a registry, and sign by a key pair of its own."""
-        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        chain = cls(ci, source, folder, registry, {**GITHUB, **env, **tools_without_internet(folder / "tools")})
-        chain.env["PATH"] = path
-        chain.sign_by(key_pair(folder / "keys"))
-        (ci / "config/signing.pub").write_bytes((folder / "keys/cosign.pub").read_bytes())
+        told = tools_without_internet(folder / "tools")
+        chain = cls(ci, source, folder, registry, {**GITHUB, **env, **told, **tools_first()})
+        path = ci / "config/platform.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "imageRegistry": f"{registry}/acme"}))
+        use_key(ci, key_pair(folder / "keys"))
         return chain
 
     def sign_by(self, key: Path) -> None:
         """Let the scripts sign by another key; they verify by the public part that they know."""
-        path = self.ci / "config/platform.json"
-        known = {"imageRegistry": f"{self.registry}/acme", "signingKey": str(key)}
-        path.write_text(json.dumps({**json.loads(path.read_text()), **known}))
+        known = (self.ci / "config/signing.pub").read_bytes()
+        use_key(self.ci, key)
+        (self.ci / "config/signing.pub").write_bytes(known)
 
     def script(self, name: str, *args: str | Path) -> tuple[int, str]:
         """Run a script of ci-repo; return its exit code and all that it printed."""

@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests.blueprints.ci_repo.github import GitHub
 from tests.blueprints.ci_repo.machine import commit
-from tests.blueprints.ci_repo.supply_chain import SupplyChain, key_pair
+from tests.blueprints.ci_repo.supply_chain import SupplyChain, key_pair, tools_first, tools_without_internet, use_key
+from tests.blueprints.ci_repo.toolbox import Toolbox
+from tests.platform import Platform
 from tests.tools import exhaustive_tool, run
 
 pytestmark = pytest.mark.exhaustive
@@ -168,3 +171,38 @@ def test_an_image_that_took_the_place_of_a_signed_one_is_not_registered(chain: S
     assert chain.script("verify-image.sh", tampered)[0] != 0
     assert chain.registered() == []
     chain.step("verify-image.sh", f"{chain.registry}/acme/orders@{build['digest']}")
+
+
+def test_services_pass_the_gate_as_they_are_generated(chain: SupplyChain, rendered: Callable[[str], Platform]) -> None:
+    image = chain.build()
+    chain.source = rendered("languages").app
+    for service in ("basket", "catalog", "ledger", "orders", "parcels", "stock"):
+        code, said = chain.scan(image, service)
+        assert code == 0, f"{service}: {said}"
+
+
+def test_a_push_goes_its_whole_way_with_the_real_tools(github: GitHub, tools: Toolbox, tmp_path: Path) -> None:
+    env = tools_without_internet(tmp_path / "offline")
+    for name in ("cosign", "syft", "trivy"):
+        (tools.folder / name / name).unlink()
+        (tools.folder / name / name).symlink_to(exhaustive_tool(f"bin/{name}"))
+    use_key(github.ci, key_pair(tmp_path / "keys"))
+    commit(github.ci, "Sign by a key pair")
+    run("git", "push", "--quiet", github.folder / "acme/ci-repo", "HEAD:main", cwd=github.ci)
+
+    # Images that run as root, which Trivy says of their Dockerfiles.
+    env["TRIVY_DATABASE"] = env["TRIVY_CACHE_DIR"]  # The action downloads it.
+    refused = github.app_push(github.push(), **env)
+    assert not refused.succeeded
+    assert "DS-0002" in refused.output, refused.output
+    assert (github.tags("orders"), github.commits()) == ([], [])
+
+    for service in ("catalog", "orders"):
+        with (github.source / f"services/{service}/Dockerfile").open("a") as dockerfile:
+            dockerfile.write("USER 10001:10001\n")
+    commit(github.source, "Run as nobody", when="2026-11-23T11:00:00+02:00")
+    done = github.app_push(github.push(), **env)
+    assert done.succeeded, done.output
+    assert github.commits() == ["release(dev): 2 services"]
+    reference = f"{github.registry}/acme/orders@{github.digest('orders')}"
+    run(github.ci / "scripts/verify-image.sh", reference, env={**env, **github.env, **tools_first()})
