@@ -143,6 +143,7 @@ def test_renovate_finds_what_is_pinned(rendered: Callable[[str], Platform], tmp_
         ("gomod", "shared/go/tools/go.mod", "honnef.co/go/tools"),
         ("npm", "shared/node/package.json", "fastify"),
         ("maven", "shared/java/pom.xml", "io.javalin:javalin"),
+        ("maven", "shared/java/pom.xml", "redis.clients:jedis"),
         ("maven", "shared/java/pom.xml", "com.diffplug.spotless:spotless-maven-plugin"),
         ("regex", "shared/java/pom.xml", "com.google.googlejavaformat:google-java-format"),
         ("github-actions", ".github/workflows/checks.yml", "actions/checkout"),
