@@ -9,7 +9,8 @@ Usage: build-image.sh --service NAME --source DIR --output DIR [options]
        build-image.sh --print-builder
 
 Build services/NAME/Dockerfile of an app-repo clone into an OCI layout (a folder), without pushing it: it is scanned
-first. The build context is the root of app-repo. The same commit gives the same timestamps (SOURCE_DATE_EPOCH).
+first. The build context is the root of app-repo. The same commit gives the same timestamps (SOURCE_DATE_EPOCH). The step's
+output `cached` is true where a layer that a command made came from the cache.
 
   --service NAME     the service to build
   --base LANGUAGE    build shared/images/LANGUAGE/Dockerfile instead, from nothing that was built before
@@ -31,6 +32,29 @@ HELP
 fail() {
   echo "build-image.sh: $1" >&2
   exit 1
+}
+
+# Build, show what the builder says, and set the step's output `cached`: whether a command's layer came from the cache.
+build() {
+  if [ "$dry_run" = true ]; then
+    run "$@"
+    return
+  fi
+  local told cached=false
+  told="$(mktemp)"
+  "$@" 2>&1 | tee "$told" || { rm -f "$told"; return 1; }
+  # BuildKit numbers its steps, and says of one later that it was cached; buildah says so in the line behind it.
+  if awk '
+    /^#[0-9]+ \[.*\] RUN / { commands[$1] }
+    /^#[0-9]+ CACHED/ && $1 in commands { cached = 1 }
+    /STEP [0-9]+\/[0-9]+: / { command = /: RUN / }
+    /^--> Using cache/ && command { cached = 1 }
+    END { exit !cached }
+  ' "$told"; then cached=true; fi
+  rm -f "$told"
+  if [ -n "${GITHUB_OUTPUT:-}" ]; then
+    echo "cached=$cached" >>"$GITHUB_OUTPUT"
+  fi
 }
 
 run() {
@@ -59,20 +83,20 @@ build_with_docker() {
     cache_options=(--cache-from "type=registry,ref=$cache" --cache-to "type=registry,ref=$cache,mode=max,image-manifest=true")
   fi
   # Provenance and SBOM are attested after signing; attached here they would turn every image into an index.
-  run docker buildx build --platform "$platforms" "${options[@]}" "${cache_options[@]}" --provenance=false --sbom=false \
+  build docker buildx build --progress plain --platform "$platforms" "${options[@]}" "${cache_options[@]}" --provenance=false --sbom=false \
     --output "type=oci,tar=false,dest=$output,rewrite-timestamp=true" "$context"
 }
 
 build_with_buildah() {
-  local image="localhost/$title:$version" build=(buildah build --timestamp "$SOURCE_DATE_EPOCH" --platform "$platforms")
+  local image="localhost/$title:$version" command=(buildah build --timestamp "$SOURCE_DATE_EPOCH" --platform "$platforms")
   if [[ "$platforms" == *,* ]]; then
     # Its cache takes a layer of one platform for that of another (seen in 1.28), so there is none.
-    run "${build[@]}" --layers=false "${options[@]}" --manifest "$image" "$context"
+    build "${command[@]}" --layers=false "${options[@]}" --manifest "$image" "$context"
     run buildah manifest push --all --rm "$image" "oci:$output"
     [ "$dry_run" = true ] || buildah images --quiet --filter "label=org.opencontainers.image.title=$title" | xargs -r buildah rmi
     return
   fi
-  run "${build[@]}" --layers "${options[@]}" --tag "$image" "$context"
+  build "${command[@]}" --layers "${options[@]}" --tag "$image" "$context"
   run buildah push "$image" "oci:$output"
   # The layout is the result. Layers stay as a cache; images would pile up on a machine that lives on.
   run buildah rmi "$image"

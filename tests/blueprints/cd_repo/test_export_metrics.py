@@ -40,6 +40,12 @@ def job(name: str, conclusion: str | None, waited: float, took: float) -> Answer
     return {"name": name, "status": status, "conclusion": conclusion, "created_at": stamp(-60), **begun}
 
 
+def image(service: str, build: str, cache: str) -> Answers:
+    """Return a job that builds an image; the second step takes place where the layer cache served."""
+    steps = [{"name": "Build", "conclusion": build}, {"name": "Use the layer cache", "conclusion": cache}]
+    return {**job(f"Release / Build / {service} / {service} / Image", build, 1, 6), "steps": steps}
+
+
 def runs(*found: tuple[str, str | None, list[Answers]]) -> dict[str, Answers]:
     """Return the answers of GitHub's API to what is asked of these runs of workflows."""
     listed: list[Answers] = [
@@ -127,7 +133,7 @@ ANSWERS = runs(
         [
             job("Release / Plan", "success", 1, 1),
             job("Release / Build / orders / Test", "success", 2, 4),
-            job("Release / Build / orders / orders / Image", "success", 1, 6),
+            image("orders", "success", "success"),
             job("Release / Build / catalog / Image", "skipped", 0, 0),
         ],
     ),
@@ -149,6 +155,8 @@ def test_the_pipeline_is_told_by_service_and_step(cd: Path) -> None:
     assert told == {
         'triptych_pipeline_runs{workflow="App push",conclusion="failure"}': 1,
         'triptych_pipeline_runs{workflow="App push",conclusion="success"}': 1,
+        'triptych_pipeline_builds{service="orders"}': 1,
+        'triptych_pipeline_cached_builds{service="orders"}': 1,
         'triptych_pipeline_jobs{service="orders",step="Image",conclusion="success"}': 1,
         'triptych_pipeline_jobs{service="orders",step="Test",conclusion="failure"}': 1,
         'triptych_pipeline_jobs{service="orders",step="Test",conclusion="success"}': 1,
@@ -160,6 +168,17 @@ def test_the_pipeline_is_told_by_service_and_step(cd: Path) -> None:
     }
     assert "branch=main" in asked[0]
     assert "created=%3E%3D" in asked[0]
+
+
+def test_the_cache_is_told_by_what_it_served(cd: Path) -> None:
+    jobs = [image("orders", "success", "success"), image("orders", "success", "skipped")]
+    jobs += [image("catalog", "failure", "skipped"), job("Release / Build / orders / Test", "success", 1, 1)]
+    with github(runs(("App push", "failure", jobs)), []) as url:
+        told = samples(export(cd, url).stdout)
+    assert {name: value for name, value in told.items() if "builds" in name} == {
+        'triptych_pipeline_builds{service="orders"}': 2,
+        'triptych_pipeline_cached_builds{service="orders"}': 1,
+    }
 
 
 def test_lists_are_read_to_their_end(cd: Path) -> None:
@@ -176,6 +195,8 @@ def test_the_names_of_jobs_are_those_of_the_workflows(example: Platform) -> None
     # The one that calls image.yml comes before the name of its job.
     assert "Image" in names
     names.remove("${{ inputs.service }}")
+    done = {step.get("name") for file in files for job in file["jobs"].values() for step in job.get("steps", [])}
+    assert {"Build", "Use the layer cache"} <= done
     steps = re.search(r"STEPS = \((.*)\)", (example.cd / "scripts/lib/runs.py").read_text())
     assert steps
     assert names <= set(re.findall(r'"(\w+)"', steps[1]))

@@ -105,6 +105,36 @@ def test_docker_gets_the_same_arguments(scripts: Path, source: Path, tmp_path: P
     assert (tmp_path / "epoch").read_text() == "1795421700"
 
 
+@pytest.mark.parametrize(
+    ("told", "cached"),
+    [
+        (
+            ["#5 [build 1/6] FROM base", "#5 CACHED", "#7 [build 3/6] RUN pip install", "#7 DONE 3.1s"],
+            "false",
+        ),
+        (["#7 [build 3/6] RUN pip install", "#8 [stage-1 2/3] COPY app app", "#7 CACHED"], "true"),
+        (["[1/2] STEP 2/9: COPY app app", "--> Using cache 5f1", "[1/2] STEP 3/9: RUN make"], "false"),
+        (["STEP 3/9: RUN make", "--> Using cache 5f1", "STEP 4/9: COPY app app"], "true"),
+    ],
+)
+def test_it_says_whether_the_cache_served_a_command(
+    scripts: Path, source: Path, tools: Toolbox, told: list[str], cached: str
+) -> None:
+    program = "docker" if told[0].startswith("#") else "buildah"
+    tools.add(program, f"print({chr(10).join(told)!r})")
+    output = tools.folder / "outputs"
+    what = ("--service", "orders", "--source", source, "--output", tools.folder / "image", "--builder", program)
+    run(scripts / "build-image.sh", *what, env={**tools.env, "GITHUB_OUTPUT": str(output)})
+    assert output.read_text() == f"cached={cached}\n"
+
+
+def test_a_build_that_fails_fails(scripts: Path, source: Path, tmp_path: Path, tools: Toolbox) -> None:
+    tools.add("docker", 'print("ERROR: no such file"); sys.exit(1)')
+    what = ("--service", "orders", "--source", source, "--output", tmp_path / "image", "--builder", "docker")
+    result = run(scripts / "build-image.sh", *what, env=tools.env, check=False)
+    assert (result.returncode, result.stdout) == (1, "ERROR: no such file\n")
+
+
 def test_buildah_serves_where_no_docker_daemon_answers(scripts: Path, tools: Toolbox) -> None:
     tools.add("docker", 'sys.exit(args[0] == "info")')
     tools.add("buildah")

@@ -43,11 +43,14 @@ def of_pipeline(runs: Iterable[Run]) -> list[Gauge]:
     jobs = Gauge("triptych_pipeline_jobs", "Jobs of these runs, of each service and step")
     took = Gauge("triptych_pipeline_job_duration_seconds", "How long jobs of a service and step take, the median")
     waited = Gauge("triptych_pipeline_job_queue_seconds", "How long such jobs wait for a runner, the median")
+    built = Gauge("triptych_pipeline_builds", "Images of a service that these runs built")
+    cached = Gauge("triptych_pipeline_cached_builds", "Those of them with layers from the cache")
     queue = Gauge("triptych_pipeline_queued_jobs", "Jobs that wait for a runner now")
     longest = Gauge("triptych_pipeline_longest_wait_seconds", "How long the first of those has waited, 0 without any")
     outcomes: dict[tuple[str, str], int] = {}
     counted: dict[tuple[str, str, str], int] = {}
     grouped: dict[tuple[str, str], list[Job]] = {}
+    builds: dict[str, list[bool]] = {}
     waiting: list[Job] = []
     for run in runs:
         if run.conclusion:
@@ -60,6 +63,8 @@ def of_pipeline(runs: Iterable[Run]) -> list[Gauge]:
                 place = job.service, job.step
                 counted[(*place, job.conclusion)] = counted.get((*place, job.conclusion), 0) + 1
                 grouped.setdefault(place, []).append(job)
+                if job.cached is not None:
+                    builds.setdefault(job.service, []).append(job.cached)
     for (workflow, conclusion), number in sorted(outcomes.items()):
         ended.add(number, workflow=workflow, conclusion=conclusion)
     for (service, step, conclusion), number in sorted(counted.items()):
@@ -67,9 +72,12 @@ def of_pipeline(runs: Iterable[Run]) -> list[Gauge]:
     for (service, step), members in sorted(grouped.items()):
         took.add(_median(job.took for job in members), service=service, step=step)
         waited.add(_median(job.waited for job in members), service=service, step=step)
+    for service, found in sorted(builds.items()):
+        built.add(len(found), service=service)
+        cached.add(sum(found), service=service)
     queue.add(len(waiting))
     longest.add(max((job.waited.total_seconds() for job in waiting if job.waited), default=0))
-    return [ended, jobs, took, waited, queue, longest]
+    return [ended, jobs, took, waited, built, cached, queue, longest]
 
 
 def _four(level: str, what: str) -> tuple[Gauge, Gauge, Gauge, Gauge]:

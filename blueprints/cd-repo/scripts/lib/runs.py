@@ -22,6 +22,8 @@ _PATIENCE = 30
 _PAGE = 100
 # The jobs of shared-pipeline.yml; the part before the last of a job's name is the service.
 STEPS = ("Test", "Quality", "Image", "Sign")
+# The step of image.yml that is skipped where no layer came from the cache.
+CACHE = "Use the layer cache"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Job:
         waited: From when it was there until it began, or until now; None where GitHub does not say.
         took: From begin to end; None while it is not over.
         queued: Whether it still waits for a runner.
+        cached: Whether layers of the image that it built came from the cache; None where it built none.
     """
 
     service: str | None
@@ -43,6 +46,7 @@ class Job:
     waited: timedelta | None
     took: timedelta | None
     queued: bool
+    cached: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,15 @@ def _job(job: dict[str, Any], now: datetime) -> Job:
         waited=max(timedelta(), begin - created) if begin and created else None,
         took=max(timedelta(), completed - started) if over and started and completed else None,
         queued=queued,
+        cached=_cached(job.get("steps") or []),
     )
+
+
+def _cached(steps: list[dict[str, Any]]) -> bool | None:
+    conclusions = [step["conclusion"] for step in steps if step["name"] == CACHE]
+    # Behind a build that failed it is skipped as well.
+    built = any(step["name"] == "Build" and step["conclusion"] == "success" for step in steps)
+    return conclusions[-1] == "success" if conclusions and built else None
 
 
 def _time(text: str | None) -> datetime | None:
