@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -131,6 +132,23 @@ func TestAnErrorIsAProblemThatSaysNothingOfTheInside(t *testing.T) {
 		if first["level"] != "error" || first["trace_id"] != traceID || !strings.Contains(first["error"].(string), "hunter2") {
 			t.Errorf("%s: logged %v", name, first)
 		}
+	}
+}
+
+func TestACallerWhoGoesAwayIsNoFailure(t *testing.T) {
+	lines := logged(t)
+	ctx, leave := context.WithCancel(t.Context())
+	service := serviceWith(t, func(_ http.ResponseWriter, r *http.Request) error {
+		leave()
+		return &Unavailable{Name: "database", Err: fmt.Errorf("waiting: %w", r.Context().Err())}
+	})
+	answer := httptest.NewRecorder()
+	service.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodPost, "/orders/1", nil))
+	if answer.Code != callerGone {
+		t.Errorf("got %d", answer.Code)
+	}
+	if got := lines(); len(got) != 1 || got[0]["level"] != "info" || got[0]["status"] != float64(callerGone) {
+		t.Errorf("got %v", got)
 	}
 }
 

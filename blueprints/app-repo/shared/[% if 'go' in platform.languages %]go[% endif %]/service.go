@@ -3,6 +3,7 @@
 package platformkit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -115,9 +116,14 @@ func (s *Service) answering(handler Handler) http.Handler {
 	})
 }
 
+// Read by nobody: the caller had gone before there was an answer.
+const callerGone = 499
+
 func fail(w http.ResponseWriter, r *http.Request, err error, more ...any) {
 	problem, ours := asProblem(err)
-	if away, ok := errors.AsType[*Unavailable](err); ok {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		problem, ours = NewProblem(callerGone, "The caller has gone."), false
+	} else if away, ok := errors.AsType[*Unavailable](err); ok {
 		slog.WarnContext(r.Context(), away.Error())
 		w.Header().Set("Retry-After", "1")
 		problem, ours = NewProblem(http.StatusServiceUnavailable, away.detail()), false

@@ -3,6 +3,7 @@
 package peer
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -22,14 +23,18 @@ func decode(content []byte, value any) error {
 	return missing(found, reflect.TypeOf(value).Elem(), "")
 }
 
-// missing names the first field that a type has and what was found lacks.
+// missing names the first place where a type has something and what was found has nothing, or null.
 func missing(found any, wanted reflect.Type, place string) error {
-	switch wanted.Kind() {
-	case reflect.Pointer:
-		if found == nil {
-			return nil
-		}
+	isPointer := wanted.Kind() == reflect.Pointer
+	switch {
+	case found == nil && isPointer:
+		return nil
+	case found == nil:
+		return fmt.Errorf("%s is not there", cmp.Or(place, "/"))
+	case isPointer:
 		return missing(found, wanted.Elem(), place)
+	}
+	switch wanted.Kind() {
 	case reflect.Slice:
 		entries, _ := found.([]any)
 		for number, entry := range entries {
@@ -51,9 +56,6 @@ func missing(found any, wanted reflect.Type, place string) error {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if name == "" || name == "-" {
 			continue
-		}
-		if object[name] == nil && field.Type.Kind() != reflect.Pointer {
-			return fmt.Errorf("%s/%s is not there", place, name)
 		}
 		if err := missing(object[name], field.Type, place+"/"+name); err != nil {
 			return err

@@ -165,6 +165,10 @@ func (p *Peer) attempt(ctx context.Context, method string, target *url.URL, cont
 	defer span.End()
 	began := time.Now()
 	answer, err := p.send(ctx, method, target, content)
+	if errors.Is(err, context.Canceled) {
+		// Who asked has gone, which says nothing of the other.
+		return nil, err
+	}
 	status, kind := "", ""
 	switch {
 	case err == nil:
@@ -254,7 +258,7 @@ func isIdempotent(method string) bool {
 // isPassing tells whether asking again may help: nobody was reached, or who answered says so.
 func isPassing(answer *Answer, err error) bool {
 	if err != nil {
-		return !isTimeout(err) || isConnecting(err)
+		return !errors.Is(err, context.Canceled) && (!isTimeout(err) || isConnecting(err))
 	}
 	return answer.Status >= http.StatusBadGateway && answer.Status <= http.StatusGatewayTimeout
 }

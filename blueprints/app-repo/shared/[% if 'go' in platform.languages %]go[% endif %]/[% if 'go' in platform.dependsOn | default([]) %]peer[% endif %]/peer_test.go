@@ -149,7 +149,7 @@ func TestWhatMayBeRepeatedIs(t *testing.T) {
 
 func TestAnAnswerThatCannotBeUsed(t *testing.T) {
 	for _, body := range []string{
-		"", "{}", `{"name": 1}`, `{"name": null}`, `{"Name": "lamp"}`, strings.Repeat("x", maxAnswerBytes+1),
+		"", "null", "{}", `{"name": 1}`, `{"name": null}`, `{"Name": "lamp"}`, strings.Repeat("x", maxAnswerBytes+1),
 	} {
 		o := newOther(t, answered{200, body})
 		_, err := Get[lamp](t.Context(), o.Named("catalog"), "/", nil)
@@ -170,9 +170,14 @@ func TestWhatLiesDeepIsNeededToo(t *testing.T) {
 	if err := decode([]byte(`{"lamps": [{"name": "lamp"}], "next": null, "made": "2030-01-02T03:04:05Z"}`), &found); err != nil {
 		t.Error(err)
 	}
-	err := decode([]byte(`{"lamps": [{"name": "lamp"}, {}]}`), &found)
-	if err == nil || err.Error() != "/lamps/1/name is not there" {
-		t.Errorf("got %v", err)
+	for body, want := range map[string]string{
+		`{"lamps": [{"name": "lamp"}, {}]}`:   "/lamps/1/name is not there",
+		`{"lamps": [{"name": "lamp"}, null]}`: "/lamps/1 is not there",
+		`{"lamps": null}`:                     "/lamps is not there",
+	} {
+		if err := decode([]byte(body), &found); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v", body, err)
+		}
 	}
 }
 
@@ -206,10 +211,14 @@ func TestWhereNobodyListensEachAttemptIsMeasured(t *testing.T) {
 
 func TestWhoGoesAwayIsNoFailureOfTheOther(t *testing.T) {
 	o := newOther(t, answered{200, "{}"})
+	o.delay = time.Second
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	time.AfterFunc(100*time.Millisecond, cancel)
 	if _, err := Get[lamp](ctx, o.Named("catalog"), "/", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+	if got := o.measured(t, "", "connection"); got != 0 {
+		t.Errorf("measured %d", got)
 	}
 }
 

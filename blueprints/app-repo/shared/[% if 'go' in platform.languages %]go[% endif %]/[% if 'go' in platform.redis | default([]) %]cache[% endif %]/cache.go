@@ -138,6 +138,10 @@ func (c *Cache) Forget(ctx context.Context, key string) {
 	c.mutex.Lock()
 	delete(c.loads, key)
 	c.mutex.Unlock()
+	c.remove(ctx, key)
+}
+
+func (c *Cache) remove(ctx context.Context, key string) {
 	c.attempt(ctx, func(ctx context.Context) error { return c.client.Del(ctx, c.name(key)).Err() })
 }
 
@@ -187,6 +191,10 @@ func (c *Cache) run(ctx context.Context, key string, shared *load, fill func(con
 	}
 	kept := expiry - jitter + rand.N(2*jitter)
 	c.attempt(ctx, func(ctx context.Context) error { return c.client.Set(ctx, c.name(key), text, kept).Err() })
+	if !c.isWanted(key, shared) {
+		// Forgotten while it was written, and perhaps before.
+		c.remove(ctx, key)
+	}
 }
 
 func (c *Cache) isWanted(key string, shared *load) bool {
