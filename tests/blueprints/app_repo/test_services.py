@@ -31,6 +31,14 @@ services:
   - {name: legacy, language: other, port: 9004}
 """
 
+KEEPS_AND_CALLS = """\
+apiVersion: triptych/v1
+platform: {name: acme, github: {organization: acme}}
+services:
+  - {name: stock, language: go, description: What is there, uses: {redis: true, postgres: true}, dependsOn: [prices]}
+  - {name: prices, language: go, description: What it costs}
+"""
+
 SLOW_ROUTE = '''
 
 @router.get("/slow")
@@ -92,6 +100,14 @@ def test_code_that_its_team_brings_has_to_say_how_it_is_tested(languages: Path, 
     result = run("make", "test", "svc=legacy", cwd=app, check=False)
     assert result.returncode != 0
     assert "services/legacy/Makefile does not say yet what `make test` does" in result.stderr
+
+
+def test_a_go_service_that_keeps_items_and_calls_others_compiles_with_all_its_tests(tmp_path: Path) -> None:
+    """Its files are put together by both switches, which no service of the platforms that are shared here has."""
+    spec = tmp_path / "services.yaml"
+    spec.write_text(KEEPS_AND_CALLS)
+    service = render_spec(spec, tmp_path / "repositories").app / "services/stock"
+    run(tool("go"), "vet", "-tags", "integration", "./...", cwd=service)
 
 
 def test_a_broken_go_service_fails_its_tests_and_its_lint(languages: Path, tmp_path: Path) -> None:
