@@ -31,6 +31,15 @@ services:
   - {name: legacy, language: other, port: 9004}
 """
 
+KEEP_AND_CALL = """\
+apiVersion: triptych/v1
+platform: {name: acme, github: {organization: acme}}
+services:
+  - {name: ledger, language: python, uses: {redis: true, postgres: true}, dependsOn: [parcels]}
+  - {name: parcels, language: java, uses: {redis: true, postgres: true}, dependsOn: [stock]}
+  - {name: stock, language: go, uses: {redis: true, postgres: true}, dependsOn: [wishes]}
+  - {name: wishes, language: node, uses: {redis: true, postgres: true}, dependsOn: [ledger]}
+"""
 KEEPS_AND_CALLS = """\
 apiVersion: triptych/v1
 platform: {name: acme, github: {organization: acme}}
@@ -108,6 +117,14 @@ def test_a_go_service_that_keeps_items_and_calls_others_compiles_with_all_its_te
     spec.write_text(KEEPS_AND_CALLS)
     service = render_spec(spec, tmp_path / "repositories").app / "services/stock"
     run(tool("go"), "vet", "-tags", "integration", "./...", cwd=service)
+
+
+@pytest.mark.exhaustive
+def test_services_that_keep_items_and_call_each_other_are_tested_and_clean(tmp_path: Path) -> None:
+    spec = tmp_path / "services.yaml"
+    spec.write_text(KEEP_AND_CALL)
+    app = render_spec(spec, tmp_path / "repositories").app
+    run("make", "setup", "lint", "test", "integration", *programs(), cwd=app)
 
 
 def test_a_broken_go_service_fails_its_tests_and_its_lint(languages: Path, tmp_path: Path) -> None:
