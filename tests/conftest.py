@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ def pytest_configure() -> None:
 
     A TMPDIR from outside is left as it is, and without room, or where nothing can be executed, the disk serves.
     """
+    # A shell has what it runs in the background ignore SIGINT, and a JVM that is born so never hears it.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "TMPDIR" not in os.environ and _serves(MEMORY):
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None  # asked for anew

@@ -58,10 +58,13 @@ LANGUAGES = {
 def having(part: str) -> list[object]:
     """Return the languages that have `stores` or `calls`, for the tests that ask each of them.
 
-    JVMs take their time to start: without the long tests a Java service's own tests have to do.
+    Without the long tests Python stands for all of them; the services' own tests ask the others.
     """
-    marks = {"java": pytest.mark.exhaustive}
-    return [pytest.param(name, marks=marks.get(name, ())) for name, found in LANGUAGES.items() if getattr(found, part)]
+    return [
+        pytest.param(name, marks=() if name == "python" else pytest.mark.exhaustive)
+        for name, found in LANGUAGES.items()
+        if getattr(found, part)
+    ]
 
 
 def programs() -> tuple[str, ...]:

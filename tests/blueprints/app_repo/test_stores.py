@@ -173,10 +173,14 @@ def test_without_the_switch_none_of_it_is_there(languages: Path, language: Langu
     assert "redis" not in text
 
 
-def test_make_integration_starts_what_a_service_needs(languages: Path) -> None:
-    out = run("make", "integration", *programs(), cwd=languages).stdout
-    assert "== services/ledger" in out
-    assert "== services/parcels" in out
-    assert "ok  \tapp.internal/stock" in out
-    assert "7 passed" in out
-    assert "== services/wishes\n.......\n" in out
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ("ledger", "7 passed"),
+        pytest.param("parcels", "== services/parcels", marks=pytest.mark.exhaustive),
+        pytest.param("stock", "ok  \tapp.internal/stock", marks=pytest.mark.exhaustive),
+        pytest.param("wishes", "== services/wishes\n.......\n", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_make_integration_starts_what_a_service_needs(languages: Path, service: str, said: str) -> None:
+    assert said in run("make", "integration", f"svc={service}", *programs(), cwd=languages).stdout

@@ -163,6 +163,9 @@ def features(on: frozenset[tuple[str, ...]]) -> dict[str, Any]:
         for folder in folders:
             place = place.setdefault(folder, {})
         place[name] = (*folders, name) in on
+    if ("vault", "pipeline") in on:
+        # Runners have to reach it.
+        tree["vault"]["address"] = "https://vault.acme.example"
     return tree
 
 

@@ -63,7 +63,9 @@ def test_each_class_of_jobs_runs_where_the_spec_says(rendered: Callable[[str], P
     assert places["acme-large"] == {
         "app-repo/checks.yml: image",
         "ci-repo/base-images.yml: build",
+        "ci-repo/chaos.yml: run",
         "ci-repo/image.yml: image",
+        "ci-repo/nightly.yml: run",
     }
     assert places["ubuntu-24.04"] == {"ci-repo/library.yml: publish", "ci-repo/shared-pipeline.yml: sign"}
 
