@@ -32,6 +32,15 @@ def exhaustive_tool(path: str) -> Path:
     return program
 
 
+def path_without(name: str, path: str, folder: Path) -> str:
+    """Return a PATH on which one program of .tools is missing; what else is there is linked in `folder`."""
+    folder.mkdir()
+    for program in BIN.iterdir():
+        if program.name != name:
+            (folder / program.name).symlink_to(program)
+    return path.replace(str(BIN), str(folder))
+
+
 def system_tool(name: str, *, package: str) -> str:
     """Return the path of a program that the system's package manager installs.
 

@@ -14,7 +14,7 @@ from tests.blueprints.cd_repo.services import Cluster, serving
 from tests.blueprints.cd_repo.support import build, release
 from tests.blueprints.ci_repo.toolbox import COSIGN
 from tests.platform import Platform
-from tests.tools import run
+from tests.tools import path_without, run
 
 
 @pytest.fixture
@@ -207,8 +207,10 @@ def test_nothing_is_written_of_what_is_not_to_be_trusted(github: GitHub) -> None
     assert "nothing is promoted: services that are named go together" in done.stderr
 
 
-def test_without_cosign_nothing_goes(github: GitHub) -> None:
+def test_without_cosign_nothing_goes(github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (github.tools.folder / "bin/cosign").unlink()
+    others = path_without("cosign", github.env["PATH"], tmp_path / "others")
+    monkeypatch.setattr(GitHub, "env", {**github.env, "PATH": others})
     done = call(github, "deliver", "promotion", "--to=staging", "--train", f"--tested={both(github)}")
     assert done.returncode == 1
     assert "cosign not on PATH" in done.stderr

@@ -17,7 +17,7 @@ from tests.blueprints.ci_repo.test_build_image import point_to
 from tests.blueprints.ci_repo.test_library import LIBRARY, VERSION, change, raise_version
 from tests.blueprints.ci_repo.toolbox import COSIGN, GH, Toolbox
 from tests.platform import Platform, copy_of
-from tests.tools import BIN, run, tool
+from tests.tools import BIN, path_without, run, tool
 
 
 @dataclass
@@ -142,8 +142,9 @@ def test_a_dry_run_publishes_nothing(publish: Publisher) -> None:
     assert len(publish.signed) == 1
 
 
-def test_without_cosign_nothing_is_published(publish: Publisher) -> None:
+def test_without_cosign_nothing_is_published(publish: Publisher, tmp_path: Path) -> None:
     (publish.tools.folder / "bin/cosign").unlink()
+    publish.env["PATH"] = path_without("cosign", publish.env["PATH"], tmp_path / "others")
     assert "cosign is not on PATH" in publish(code=1)
 
 
