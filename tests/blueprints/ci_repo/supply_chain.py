@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.blueprints.ci_repo.toolbox import GITHUB
 from tests.tools import BIN, exhaustive_tool, run
 
 ADVISORIES = [
@@ -26,17 +27,6 @@ ADVISORIES = [
 ]
 SIGNING = {"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json", "rekorTlogConfig": {}, "tsaConfig": {}}
 TRUST = {"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}
-# What GitHub sets in a job of ci-repo.
-GITHUB = {
-    "GITHUB_SERVER_URL": "https://github.com",
-    "GITHUB_REPOSITORY": "acme/ci-repo",
-    "GITHUB_REF": "refs/heads/main",
-    "GITHUB_SHA": "c" * 40,
-    "GITHUB_WORKFLOW_REF": "acme/ci-repo/.github/workflows/app-push.yml@refs/heads/main",
-    "GITHUB_EVENT_NAME": "repository_dispatch",
-    "GITHUB_RUN_ID": "7",
-    "GITHUB_RUN_ATTEMPT": "1",
-}
 
 
 def tools_without_internet(folder: Path) -> dict[str, str]:

@@ -8,21 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.blueprints.ci_repo.toolbox import COSIGN, SYFT, Toolbox, write_layout
+from tests.blueprints.ci_repo.toolbox import COSIGN, GITHUB, SYFT, Toolbox, write_layout
 from tests.platform import Platform, copy_of
 from tests.tools import run
 
-# What GitHub sets in a job of ci-repo.
-GITHUB = {
-    "GITHUB_SERVER_URL": "https://github.com",
-    "GITHUB_REPOSITORY": "acme/ci-repo",
-    "GITHUB_REF": "refs/heads/main",
-    "GITHUB_SHA": "c" * 40,
-    "GITHUB_WORKFLOW_REF": "acme/ci-repo/.github/workflows/app-push.yml@refs/heads/main",
-    "GITHUB_EVENT_NAME": "repository_dispatch",
-    "GITHUB_RUN_ID": "7",
-    "GITHUB_RUN_ATTEMPT": "2",
-}
 REFERENCE = f"ghcr.io/acme/orders@sha256:{'a' * 64}"
 NO_TOOLS = "/usr/bin:/bin"
 TODAY = datetime.datetime.now(datetime.UTC).date()

@@ -8,6 +8,17 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# What GitHub sets in a job of ci-repo.
+GITHUB = {
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_REPOSITORY": "acme/ci-repo",
+    "GITHUB_REF": "refs/heads/main",
+    "GITHUB_SHA": "c" * 40,
+    "GITHUB_WORKFLOW_REF": "acme/ci-repo/.github/workflows/app-push.yml@refs/heads/main",
+    "GITHUB_EVENT_NAME": "repository_dispatch",
+    "GITHUB_RUN_ID": "7",
+    "GITHUB_RUN_ATTEMPT": "2",
+}
 # A fake tool appends its arguments and a part of its environment to a log, and does what its script says.
 _FAKE = """\
 #!{python}
